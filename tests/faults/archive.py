@@ -42,16 +42,17 @@ _POLLS_A_ROUND: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """A stopped product and what it was told.
+    """A stopped product and the facts that it acknowledged.
 
-    Every store has so few polls that each changelog record matters: whatever part of the changelog
-    a restore leaves out, some store's report shows it.
+    Every store has so few polls that each changelog record matters: if a restore leaves out any
+    part of the changelog, the report of some store shows it.
 
     Attributes:
-        folder: a data dir with the stopped broker, and with all of it in the one worker's tables.
-        stores: all that it knows.
-        ledger: what it acknowledged about them.
-        restore_seconds: how long one worker with an empty disk took to read all of it back.
+        folder: a data dir with the stopped broker, and with the facts of all partitions in the
+            database of `worker-1`.
+        stores: all stores that the product knows.
+        ledger: the facts that it acknowledged about them.
+        restore_seconds: the time in which one worker with an empty disk restored all partitions.
     """
 
     folder: Path
@@ -63,13 +64,14 @@ class Archive:
 async def make_archive(
     data_dir: Path, *, records: int = RECORDS, stores: int = STORES, seed: int = 5
 ) -> Archive:
-    """Let a worker write a changelog of at least so many records, and stop the broker.
+    """Let a worker write a changelog of at least `records` records, and stop the broker.
 
     Args:
-        data_dir: an empty folder, which keeps all.
-        records: of the changelog.
-        stores: how many; a worker writes one record a store where polls of it come together.
-        seed: the same one gives the same facts.
+        data_dir: an empty folder, where the archive stays.
+        records: the least number of changelog records.
+        stores: the number of stores; polls of one store that a worker reads together become one
+            changelog record.
+        seed: the same seed gives the same facts.
     """
     known, ledger = make_stores(stores, seed), Ledger()
     randomness = random.Random(seed)
@@ -77,18 +79,19 @@ async def make_archive(
         await _send_hours_and_zones(product.settings, known, ledger)
         while await _changelog_records(product.settings) < records:
             await _send_polls(product.settings, known, ledger, randomness)
-            # applied before the next round comes: what waits together is written together
+            # the polls must be applied before the next round: a worker writes those that wait
+            # together as one record
             await compare_many(product, known[:1], ledger, "while the archive grows")
         worker = product.workers["worker-1"]
         await worker.stop()
         await asyncio.to_thread(shutil.rmtree, product.worker_folder("worker-1"))
         worker.mark()
         await worker.start()
-        await worker.wait_until_said(ASSIGNED)
-        begun = time.monotonic()
-        await worker.wait_until_said(OWNS_ALL, limit=180)
-        restore_seconds = time.monotonic() - begun
-        await product.ready()
+        await worker.wait_until_logged(ASSIGNED)
+        started = time.monotonic()
+        await worker.wait_until_logged(OWNS_ALL, limit=180)
+        restore_seconds = time.monotonic() - started
+        await product.wait_until_ready()
         await compare_many(product, known, ledger, "in the archive")
         await product.stop()
         await product.kafka.stop()
@@ -114,7 +117,7 @@ async def _send_hours_and_zones(
 async def _send_polls(
     settings: Settings, stores: Sequence[Store], ledger: Ledger, randomness: random.Random
 ) -> None:
-    """Some polls of each store, which its worker writes to the buckets of their weeks."""
+    """Send some polls of each store, which its worker writes to the buckets of their weeks."""
     async with producer(settings, linger_ms=20) as kafka:
         for store in stores:
             polls = [
@@ -127,9 +130,9 @@ async def _send_polls(
             value = encode_poll_batch(
                 store.id, [(microseconds(instant), status == "active") for instant, status in polls]
             )
-            ledger.sending(store.id, polls)
+            ledger.add_sent(store.id, polls)
             await kafka.send(STORE_STATUS.name, value, store.id.encode())
-            ledger.polls_acknowledged(store.id, polls)
+            ledger.add_acknowledged(store.id, polls)
 
 
 async def _changelog_records(settings: Settings) -> int:

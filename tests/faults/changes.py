@@ -18,36 +18,37 @@ if TYPE_CHECKING:
     from tests.faults.deployment import Deployment, Process
 
 FREEZES: Final = (3.0, 13.0)
-"""Seconds; a session is over after ten."""
+"""The seconds for which a worker is frozen; its session in the group is over after ten."""
 
 KINDS: Final = ("join", "leave", "replace", "kill", *(f"freeze {s:g} s" for s in FREEZES))
-_LOOK: Final = 0.1
+_CHECK_SECONDS: Final = 0.1
 _START_SECONDS: Final = 60.0
-_DISK_LOST: Final = 0.5
-_KNOWN_NAME: Final = 0.5
-_CLEAN: Final = {0, -signal.SIGTERM}
-"""Exit codes of a worker that was asked to stop; it may have been too young to know how."""
+_DISK_LOSS_CHANCE: Final = 0.5
+_KNOWN_NAME_CHANCE: Final = 0.5
+_CLEAN_EXIT_CODES: Final = {0, -signal.SIGTERM}
+"""A worker that is stopped ends with one of these. The second is the code of a worker that SIGTERM
+reached before it had installed its handler."""
 
 
 class Changes:
-    """Makes one change after the other, and waits for none of them.
+    """Makes one change after the other, and does not wait for the end of any.
 
     Args:
-        product: whose workers change.
-        randomness: the same seed chooses alike, as far as the workers run alike.
-        least: so many workers there are at the least; one of them at least is not frozen.
-        most: so many workers there are at the most.
+        product: the deployment whose workers change.
+        randomness: the same seed makes the same choices, as far as the workers run alike.
+        least: the least number of workers; at least one of them is not frozen.
+        most: the largest number of workers.
 
     Attributes:
-        made: how many changes, by kind.
-        ended: the workers that left and did not end well, in words.
+        made: the number of changes by kind.
+        bad_ends: a line for each worker that left and did not end with a clean exit code.
     """
 
     def __init__(
         self, product: Deployment, randomness: random.Random, *, least: int = 1, most: int = 4
     ) -> None:
         self.made: Counter[str] = Counter()
-        self.ended: list[str] = []
+        self.bad_ends: list[str] = []
         self._product = product
         self._randomness = randomness
         self._least = least
@@ -58,10 +59,10 @@ class Changes:
         self._names = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def one(self) -> str:
-        """Make a change, as soon as one is possible; what it is, in words."""
-        while not (possible := [kind for kind in KINDS if self._possible(kind)]):  # noqa: ASYNC110  processes tell nobody
-            await asyncio.sleep(_LOOK)
+    async def make_one(self) -> str:
+        """Make a change as soon as one is possible, and return its description."""
+        while not (possible := [kind for kind in KINDS if self._possible(kind)]):  # noqa: ASYNC110  a process ends without an event
+            await asyncio.sleep(_CHECK_SECONDS)
         free = self._free()
         kind = self._randomness.choice(possible)
         self.made[kind] += 1
@@ -69,24 +70,24 @@ class Changes:
             return f"{kind} of {(await self._join()).name}"
         victim = self._randomness.choice(free)
         if kind == "leave":
-            self._begin(self._leave(victim))
+            self._start_task(self._leave(victim))
         elif kind == "replace":
             newcomer = await self._join()
             self._busy.add(victim)
             self._replaced.add(victim)
-            self._begin(self._leave_when_assigned(victim, newcomer, newcomer.begun_at))
+            self._start_task(self._leave_when_assigned(victim, newcomer, newcomer.log_start))
             return f"{kind} of {victim} by {newcomer.name}"
         elif kind == "kill":
             await self._product.workers[victim].kill()
-            if self._randomness.random() < _DISK_LOST:
+            if self._randomness.random() < _DISK_LOSS_CHANCE:
                 await asyncio.to_thread(self._lose_disk, victim)
                 return f"{kind} of {victim}, and of its disk"
         else:
-            self._begin(self._freeze(victim, float(kind.split()[1])))
+            self._start_task(self._freeze(victim, float(kind.split()[1])))
         return f"{kind} of {victim}"
 
     def _free(self) -> list[str]:
-        """The workers that run and with which nothing else is going on."""
+        """Return the workers that run and that no unfinished change concerns."""
         return [
             name
             for name, worker in self._product.workers.items()
@@ -103,18 +104,18 @@ class Changes:
             return workers - len(self._replaced) > self._least and free > 1
         return free > 1
 
-    async def finish(self) -> None:
-        """Wait for the end of all changes that were begun; every worker is left running."""
+    async def wait_until_made(self) -> None:
+        """Wait until all changes are complete; afterwards every worker runs."""
         await asyncio.gather(*self._tasks)
 
     async def abandon(self) -> None:
-        """End all that runs in this process."""
+        """Cancel the tasks of all changes."""
         tasks = set(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, change: Coroutine[None, None, None]) -> None:
+    def _start_task(self, change: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(change)
         self._tasks.add(task)
         task.add_done_callback(self._done)
@@ -124,9 +125,9 @@ class Changes:
             self._tasks.discard(task)
 
     async def _join(self) -> Process:
-        """One that was never there, or one that left: what it kept is of then."""
+        """Start a new worker, or one that left before and whose disk has old data."""
         known = sorted(self._left)
-        if known and self._randomness.random() < _KNOWN_NAME:
+        if known and self._randomness.random() < _KNOWN_NAME_CHANCE:
             name = self._randomness.choice(known)
             self._left.discard(name)
         else:
@@ -137,21 +138,22 @@ class Changes:
     async def _leave(self, name: str) -> None:
         worker = self._product.workers[name]
         code = await self._product.remove_worker(name)
-        if code not in _CLEAN or worker.unexpected_ends:
-            self.ended.append(f"{name}: exit code {code}, {worker.unexpected_ends} ends before")
+        if code not in _CLEAN_EXIT_CODES or worker.unexpected_ends:
+            self.bad_ends.append(f"{name}: exit code {code}, {worker.unexpected_ends} ends before")
         self._busy.discard(name)
         self._left.add(name)
 
-    async def _leave_when_assigned(self, name: str, newcomer: Process, place: int) -> None:
-        # one that was hurt in its first seconds says nothing: the other goes all the same
+    async def _leave_when_assigned(self, name: str, newcomer: Process, log_offset: int) -> None:
+        # a newcomer that is killed or frozen in its first seconds logs nothing: the other worker
+        # leaves nevertheless
         with suppress(AssertionError):
-            await newcomer.wait_until_said(ASSIGNED, _START_SECONDS, since=place)
+            await newcomer.wait_until_logged(ASSIGNED, _START_SECONDS, since=log_offset)
         self._replaced.discard(name)
         await self._leave(name)
 
     async def _freeze(self, name: str, seconds: float) -> None:
         worker = self._product.workers[name]
-        # while it is frozen its partitions get other owners, who shut it out
+        # while it is frozen its partitions get other owners, which fence it
         worker.may_end(FENCED)
         self._busy.add(name)
         worker.pause()

@@ -1,4 +1,4 @@
-"""The fixture that a scenario begins with, and the table that a run ends with."""
+"""The fixture that starts a scenario, and the table of measurements at the end of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OBSERVATIONS = pytest.StashKey[list[Observation]]()
 
 @pytest.fixture(autouse=True)
 def _quiet_clients(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Our clients lose their broker a thousand times; what the product says is what matters."""
+    """Turn off the log of our own Kafka clients: they lose their broker a thousand times."""
     monkeypatch.setattr(logging.getLogger("aiokafka"), "disabled", True)
     for name in list(logging.root.manager.loggerDict):
         if name.startswith("aiokafka."):
@@ -35,7 +35,7 @@ def _quiet_clients(monkeypatch: pytest.MonkeyPatch) -> None:
 def faulty(
     tmp_path: Path, pytestconfig: pytest.Config, _no_settings_from_outside: None
 ) -> UnderLoad:
-    """`under_load` in a folder of this test, its observation kept for the table."""
+    """Return `under_load` with this test's folder; its observation goes to the table."""
     observations = pytestconfig.stash.setdefault(_OBSERVATIONS, [])
     return partial(under_load, data_dir=tmp_path, observed=observations.append)
 
@@ -43,7 +43,7 @@ def faulty(
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    """The effect of each fault on a user, as a table for the page of the failure model."""
+    """Print the effect of each fault on a user, as a table for the page of the failure model."""
     observations = config.stash.get(_OBSERVATIONS, [])
     if not observations:
         return

@@ -2,8 +2,8 @@
 
     python -m tests.faults.crashing_worker POINT worker --name NAME
 
-It is the product's worker, except that POINT is its end: SIGKILL, as by the kernel, between two
-instructions. The product itself knows nothing of this.
+It is the product's worker, except that it sends itself SIGKILL at POINT, between two instructions.
+The product has no code for this.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 
 class CrashPoint:
-    """Counts how often it is reached, and ends the process at the right time."""
+    """Kills the process when it is reached for the `count`-th time."""
 
     def __init__(self, count: int) -> None:
-        self._left = count
+        self._remaining = count
 
     def reached(self) -> None:
-        self._left -= 1
-        if self._left <= 0:
+        self._remaining -= 1
+        if self._remaining <= 0:
             _die()
 
 
@@ -100,18 +100,18 @@ def _local_but_not_acknowledged(point: CrashPoint) -> None:
 
 
 def _before_the_acknowledgement(point: CrashPoint) -> None:
-    take = CommitTracker.track
+    track = CommitTracker.track
 
-    def crashing_take(self: CommitTracker, event: Any) -> Any:
-        taken = take(self, event)
+    def crashing_track(self: CommitTracker, event: Any) -> Any:
+        tracked = track(self, event)
 
         def ack() -> None:
             point.reached()
-            taken.ack()
+            tracked.ack()
 
-        return replace(taken, ack=ack)
+        return replace(tracked, ack=ack)
 
-    CommitTracker.track = crashing_take  # type: ignore[method-assign]
+    CommitTracker.track = crashing_track  # type: ignore[method-assign]
 
 
 def _before_the_commit(point: CrashPoint) -> None:
@@ -123,9 +123,9 @@ def _after_the_commit(point: CrashPoint) -> None:
 
 
 def _before_a_store_is_registered(point: CrashPoint) -> None:
-    applied = OwnedPartitions.record_applied
+    record_applied = OwnedPartitions.record_applied
 
-    def crashing_applied(
+    def crashing_record_applied(
         self: OwnedPartitions,
         partition: Any,
         stores: Iterable[bytes],
@@ -133,9 +133,9 @@ def _before_a_store_is_registered(point: CrashPoint) -> None:
     ) -> None:
         if not partition.stores.issuperset(stores):
             point.reached()
-        applied(self, partition, stores, newest_poll)
+        record_applied(self, partition, stores, newest_poll)
 
-    OwnedPartitions.record_applied = crashing_applied  # type: ignore[method-assign]
+    OwnedPartitions.record_applied = crashing_record_applied  # type: ignore[method-assign]
 
 
 def _claimed_but_not_restored(point: CrashPoint) -> None:
@@ -143,7 +143,7 @@ def _claimed_but_not_restored(point: CrashPoint) -> None:
 
 
 def _in_the_middle_of_a_restore(point: CrashPoint) -> None:
-    """Behind a write of the restorer, which has more to read before it reaches its claim."""
+    """Die after a write of the restorer, which has more to read before it reaches its claim."""
     apply = Restorer._apply
 
     def crashing_apply(self: Restorer, fetched: Any, end: int) -> None:
@@ -156,7 +156,7 @@ def _in_the_middle_of_a_restore(point: CrashPoint) -> None:
 
 
 async def _fetch_one_batch(self: Restorer, offset: int, **_: int) -> Any:
-    """In a short changelog one fetch would reach the claim."""
+    """Fetch little: in a short changelog one full fetch would reach the claim."""
     return await self._log.fetch(self._topic, self._partition, offset, max_bytes=1)
 
 
@@ -165,20 +165,20 @@ def _restored_but_not_owned(point: CrashPoint) -> None:
 
 
 def _before_a_report_is_complete(point: CrashPoint) -> None:
-    report = Publisher.publish_report_event
+    publish = Publisher.publish_report_event
 
-    async def crashing_report(
+    async def crashing_publish(
         self: Publisher, event: ReportEvent, topic: TopicSpec = REPORT_RESULTS
     ) -> Any:
         if event.status == "complete":
             point.reached()
-        return await report(self, event, topic)
+        return await publish(self, event, topic)
 
-    Publisher.publish_report_event = crashing_report  # type: ignore[method-assign]
+    Publisher.publish_report_event = crashing_publish  # type: ignore[method-assign]
 
 
 POINTS: Final[dict[str, tuple[Callable[[CrashPoint], None], int]]] = {
-    # what makes the worker die there, and the how manieth time it comes there
+    # the function that installs the point, and the number of the visit at which the worker dies
     "claimed, not restored": (_claimed_but_not_restored, 1),
     "in the middle of a restore": (_in_the_middle_of_a_restore, 2),
     "restored, not owned": (_restored_but_not_owned, 1),
@@ -194,7 +194,7 @@ POINTS: Final[dict[str, tuple[Callable[[CrashPoint], None], int]]] = {
 
 
 def program(point: str) -> list[str]:
-    """The command of such a worker, for `Deployment.new_worker`."""
+    """Return the command of a worker that dies at a point, for `Deployment.new_worker`."""
     assert point in POINTS
     return [sys.executable, "-m", "tests.faults.crashing_worker", point]
 

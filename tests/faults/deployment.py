@@ -1,4 +1,4 @@
-"""The product as it is deployed: a broker, workers and an API, each a process that can be hurt."""
+"""Runs the product as it is deployed: a broker, workers and an API are processes of their own."""
 
 from __future__ import annotations
 
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
 COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
 OWNS: Final = r"own partitions \d"
-"""What a worker says when it has partitions, and when it has all of them."""
+"""A worker logs this when it owns at least one partition."""
 
 OWNS_ALL: Final = "own partitions 0, 1, 2, 3, 4, 5, 6, 7"
+"""A worker logs this when it owns all partitions."""
+
 ASSIGNED: Final = "assigned partitions"
-"""What a worker says when a rebalance ends, and its restore begins."""
+"""A worker logs this when a rebalance has ended and its restore begins."""
 
 
 _PARTITIONS: Final = r": (assigned|own) partitions (none|\d[\d, ]*)"
@@ -40,18 +42,18 @@ _PARTITIONS: Final = r": (assigned|own) partitions (none|\d[\d, ]*)"
 FENCED: Final = "this worker ends: another worker has taken over its partitions"
 
 READY_SECONDS: Final = 120.0
-SAID_SECONDS: Final = 60.0
+LOG_LINE_SECONDS: Final = 60.0
 _STOP_LIMIT: Final = 40.0
-_LOOK: Final = 0.05
+_CHECK_SECONDS: Final = 0.05
 _LONGEST_PAUSE: Final = 2.0
 _PORTS_TO_TRY: Final = 5
 
 
 class Process:
-    """A worker or an API process, kept running as `store-uptime up` keeps it, and hurt by name.
+    """A worker or an API process that is started again after its end, as `store-uptime up` does.
 
-    An end that the scenario did not bring about by `kill` or `stop`, or allow by `may_end`, is
-    unexpected: a process that crashes and is started again and again does not pass unseen.
+    An end is unexpected unless the scenario caused it by `kill` or `stop`, or allowed it by
+    `may_end`. So a process that crashes and is started again and again fails the scenario.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class Process:
         *,
         log_dir: Path,
         environment: dict[str, str],
-        say: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         self._child = ChildProcess(
             name,
@@ -70,12 +72,12 @@ class Process:
             environment=environment,
             stop_limit=_STOP_LIMIT,
         )
-        self._say = say
+        self._report = report
         self._supervisor: Supervisor | None = None
         self._read_from = 0
         self._ends = 0
         self._killed = 0
-        self._excuses: dict[str, int] = {}
+        self._allowed_ends: dict[str, int] = {}
 
     @property
     def name(self) -> str:
@@ -91,25 +93,25 @@ class Process:
 
     @property
     def unexpected_ends(self) -> int:
-        excused = sum(
-            len(self._lines(pattern, since=since)) for pattern, since in self._excuses.items()
+        allowed = sum(
+            len(self._lines(pattern, since=since)) for pattern, since in self._allowed_ends.items()
         )
-        return max(0, self._ends - self._killed - excused)
+        return max(0, self._ends - self._killed - allowed)
 
-    def _heard(self, line: str) -> None:
+    def _on_line(self, line: str) -> None:
         if line.startswith(f"{self.name} ended"):
             self._ends += 1
-        self._say(line)
+        self._report(line)
 
     async def start(self) -> None:
-        """Start it and keep it running."""
+        """Start the process, and start it again whenever it ends."""
         assert self._supervisor is None, f"{self.name} runs already"
-        self._supervisor = Supervisor(self._heard, longest_pause=_LONGEST_PAUSE)
+        self._supervisor = Supervisor(self._on_line, longest_pause=_LONGEST_PAUSE)
         self._supervisor.startup_complete()
         await self._supervisor.start(self._child)
 
     async def stop(self) -> int | None:
-        """SIGTERM, and nobody starts it again; its exit code."""
+        """End the process with SIGTERM, start it no more, and return its exit code."""
         supervisor, self._supervisor = self._supervisor, None
         if supervisor is not None:
             await supervisor.stop()
@@ -117,7 +119,7 @@ class Process:
         return await self._child.wait()
 
     async def kill(self) -> None:
-        """SIGKILL; it is started again a second later."""
+        """Send SIGKILL; the supervisor starts the process again a second later."""
         self._killed += 1
         self.signal(signal.SIGKILL)
 
@@ -127,38 +129,38 @@ class Process:
         os.kill(pid, number)
 
     def pause(self) -> None:
-        """Freeze it: it answers nobody, and goes on after `resume` as if nothing had been."""
+        """Freeze the process with SIGSTOP: it does nothing until `resume`, and then continues."""
         self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
 
     def may_end(self, pattern: str) -> None:
-        """From now on it may end by itself, once for every line of its log that matches."""
-        self._excuses.setdefault(pattern, self.log_size)
+        """Allow the process to end by itself from now on, once for each log line that matches."""
+        self._allowed_ends.setdefault(pattern, self.log_size)
 
     def mark(self) -> None:
-        """`said` and `wait_until_said` begin here from now on."""
+        """Let `logged` and `wait_until_logged` see only lines that are logged from now on."""
         self._read_from = self.log_size
 
-    def said(self, pattern: str, *, since: int | None = None) -> list[str]:
-        """The lines of its log since the last `mark`, or a `log_size` of before, that match."""
+    def logged(self, pattern: str, *, since: int | None = None) -> list[str]:
+        """Return the log lines that match, since the last `mark` or an earlier `log_size`."""
         return self._lines(pattern, since=self._read_from if since is None else since)
 
-    async def wait_until_said(
-        self, pattern: str, limit: float = SAID_SECONDS, *, since: int | None = None
+    async def wait_until_logged(
+        self, pattern: str, limit: float = LOG_LINE_SECONDS, *, since: int | None = None
     ) -> str:
-        """The first such line, once it is there."""
+        """Wait for a log line that matches, and return the first one."""
         try:
             async with asyncio.timeout(limit):
-                while not (found := self.said(pattern, since=since)):  # noqa: ASYNC110  a file tells nobody
-                    await asyncio.sleep(_LOOK)
+                while not (lines := self.logged(pattern, since=since)):  # noqa: ASYNC110  a file has no event
+                    await asyncio.sleep(_CHECK_SECONDS)
         except TimeoutError:
-            raise AssertionError(f"{self.name} did not say {pattern!r} in {limit:g} s") from None
-        return found[0]
+            raise AssertionError(f"{self.name} did not log {pattern!r} in {limit:g} s") from None
+        return lines[0]
 
-    async def run_to_its_end(self, limit: float = SAID_SECONDS) -> int | None:
-        """Start it, and nobody starts it again; its exit code, -N for signal N."""
+    async def run_to_its_end(self, limit: float = LOG_LINE_SECONDS) -> int | None:
+        """Start the process once, and return its exit code at its end: -N after signal N."""
         await self._child.start()
         try:
             async with asyncio.timeout(limit):
@@ -167,13 +169,13 @@ class Process:
             raise AssertionError(f"{self.name} still runs after {limit:g} s") from None
 
     @property
-    def begun_at(self) -> int:
-        """Where the lines of the process that runs now begin in its log."""
+    def log_start(self) -> int:
+        """Return the size that the log had when the running process was started."""
         return self._child._log_start.size
 
     @property
     def log_size(self) -> int:
-        """How long its log is: a place in it to look for lines from."""
+        """Return the size of the log in bytes, from which later lines can be looked for."""
         return self.log.stat().st_size if self.log.exists() else 0
 
     def _lines(self, pattern: str, *, since: int) -> list[str]:
@@ -186,28 +188,28 @@ class Process:
 
 
 def owns_assigned(worker: Process) -> bool:
-    """Whether a worker says that it owns just those partitions that it was assigned last."""
-    told = _told(worker)
-    return told["assigned"] is not None and told["assigned"] == told["own"]
+    """Return True if a worker's log says that it owns exactly the partitions of its assignment."""
+    partitions = _logged_partitions(worker)
+    return partitions["assigned"] is not None and partitions["assigned"] == partitions["own"]
 
 
 def owned_by(worker: Process) -> set[int]:
-    """The partitions that a worker says it owns, of those that it was assigned last."""
-    told = _told(worker)
-    return (told["assigned"] or set()) & (told["own"] or set())
+    """Return the partitions of a worker's assignment that it owns, by its log."""
+    partitions = _logged_partitions(worker)
+    return (partitions["assigned"] or set()) & (partitions["own"] or set())
 
 
-def _told(worker: Process) -> dict[str, set[int] | None]:
-    """What a worker said last of its partitions, since its process began."""
-    told: dict[str, set[int] | None] = {"assigned": None, "own": set()}
-    for line in worker.said(_PARTITIONS, since=worker.begun_at):
+def _logged_partitions(worker: Process) -> dict[str, set[int] | None]:
+    """Return the partitions that a worker's process logged last as assigned and as own."""
+    partitions: dict[str, set[int] | None] = {"assigned": None, "own": set()}
+    for line in worker.logged(_PARTITIONS, since=worker.log_start):
         if match := re.search(_PARTITIONS, line):
-            told[match[1]] = set(map(int, re.findall(r"\d+", match[2])))
-    return told
+            partitions[match[1]] = set(map(int, re.findall(r"\d+", match[2])))
+    return partitions
 
 
 class Deployment:
-    """Broker, workers and API of one scenario; made by `deployment`."""
+    """The broker, the workers and the API of one scenario; `deployment` makes it."""
 
     def __init__(self, settings: Settings, kafka: JavaKafkaCluster) -> None:
         self.settings = settings
@@ -229,7 +231,7 @@ class Deployment:
         return [*self.workers.values(), self.api]
 
     def worker_folder(self, name: str) -> Path:
-        """Where a worker keeps its databases."""
+        """Return the folder of a worker's databases."""
         return self.settings.data_dir / "workers" / name
 
     def _process(self, name: str, *command: str, program: Sequence[str] = COMMAND) -> Process:
@@ -238,11 +240,11 @@ class Deployment:
             [*program, *command],
             log_dir=self.log_dir,
             environment=environment_of(self.settings, os.environ),
-            say=self.lines.append,
+            report=self.lines.append,
         )
 
     def new_worker(self, name: str, *, program: Sequence[str] = COMMAND) -> Process:
-        """A worker that is not started yet; another program than the product's may be given."""
+        """Add a worker that is not started yet; `program` is run instead of the product's."""
         self.workers[name] = self._process(name, "worker", "--name", name, program=program)
         return self.workers[name]
 
@@ -253,20 +255,20 @@ class Deployment:
         return worker
 
     async def remove_worker(self, name: str) -> int | None:
-        """SIGTERM to a worker, for good; its exit code."""
+        """End a worker for good with SIGTERM, and return its exit code."""
         return await self.workers.pop(name).stop()
 
-    async def ready(self, limit: float = READY_SECONDS) -> None:
+    async def wait_until_ready(self, limit: float = READY_SECONDS) -> None:
         """Wait until `/readyz` answers 200."""
         try:
             async with asyncio.timeout(limit):
                 while (answer := await self.readiness()) != "ready":  # noqa: ASYNC110  over HTTP
-                    await asyncio.sleep(_LOOK)
+                    await asyncio.sleep(_CHECK_SECONDS)
         except TimeoutError:
             raise AssertionError(f"not ready after {limit:g} s: {answer}") from None
 
     async def readiness(self) -> str:
-        """`ready`, or what stands in the way, in words."""
+        """Return `ready`, or the reason why the product is not ready."""
         timeout = aiohttp.ClientTimeout(total=10)
         try:
             async with (
@@ -279,7 +281,7 @@ class Deployment:
             return f"no answer: {error!r}"
 
     async def stop_workers(self) -> None:
-        """SIGTERM to all at once."""
+        """Stop all workers at the same time."""
         await asyncio.gather(*(worker.stop() for worker in self.workers.values()))
 
     async def start_workers(self) -> None:
@@ -287,30 +289,30 @@ class Deployment:
             await worker.start()
 
     async def rebuild(self) -> None:
-        """Throw away what the workers keep, so that the changelog alone says what is known."""
+        """Start the workers with empty disks, so that they restore all facts from the changelog."""
         await self.stop_workers()
         for name in self.workers:
             shutil.rmtree(self.worker_folder(name), ignore_errors=True)
         await self.start_workers()
-        await self.ready()
+        await self.wait_until_ready()
 
     def check_nothing_crashed(self) -> None:
-        """Every process that runs, runs since the scenario made it, and none was ended early."""
+        """Fail if a process has ended by itself."""
         crashed = {p.name: p.unexpected_ends for p in self.processes if p.unexpected_ends}
-        assert not crashed, f"ended without being told to: {crashed}\n" + "\n".join(self.lines)
+        assert not crashed, f"ended by themselves: {crashed}\n" + "\n".join(self.lines)
 
     def tail(self, lines: int = 60) -> str:
-        """The end of every log, for a person who looks for the cause of a failure."""
+        """Return the last lines of every log, for a person who looks for the cause of a failure."""
         parts = ["--- supervisor", *self.lines]
         for path in sorted(self.log_dir.glob("*.log")):
             parts += [f"--- {path}", *path.read_text(errors="replace").splitlines()[-lines:]]
         return "\n".join(parts)
 
     async def start(self) -> None:
-        """Start API and workers."""
+        """Start the workers and the API."""
         await self.start_workers()
         await self.api.start()
-        await self.shared_out()
+        await self.wait_until_all_own()
 
     async def start_api_on_a_free_port(self) -> None:
         """Start the API for the first time.
@@ -320,7 +322,7 @@ class Deployment:
         """
         for _ in range(_PORTS_TO_TRY):
             await self.api.start()
-            line = await self.api.wait_until_said("listening on|cannot listen on", READY_SECONDS)
+            line = await self.api.wait_until_logged("listening on|cannot listen on", READY_SECONDS)
             if "cannot listen on" not in line:
                 return
             await self.api.stop()
@@ -329,36 +331,40 @@ class Deployment:
             self.api.mark()
         raise AssertionError(f"{_PORTS_TO_TRY} ports that were free had been bound a moment later")
 
-    async def shared_out(self) -> None:
-        """Wait until every worker owns partitions: the first alone is ready while others join."""
-        for worker in self.workers.values():
-            await worker.wait_until_said(OWNS, READY_SECONDS)
-        await self.ready()
+    async def wait_until_all_own(self) -> None:
+        """Wait until every worker owns partitions.
 
-    async def settled(self, limit: float = READY_SECONDS) -> None:
-        """Wait until every worker owns what it was assigned last, and `/readyz` answers 200."""
+        `/readyz` alone does not tell: it answers 200 while one worker owns all of them and the
+        others still join.
+        """
+        for worker in self.workers.values():
+            await worker.wait_until_logged(OWNS, READY_SECONDS)
+        await self.wait_until_ready()
+
+    async def wait_until_settled(self, limit: float = READY_SECONDS) -> None:
+        """Wait until every worker owns its assignment, and `/readyz` answers 200."""
         try:
             async with asyncio.timeout(limit):
-                while unsettled := [w.name for w in self.workers.values() if not owns_assigned(w)]:  # noqa: ASYNC110  a file tells nobody
-                    await asyncio.sleep(_LOOK * 4)
+                while unsettled := [w.name for w in self.workers.values() if not owns_assigned(w)]:  # noqa: ASYNC110  a file has no event
+                    await asyncio.sleep(_CHECK_SECONDS * 4)
         except TimeoutError:
             raise AssertionError(
-                f"these do not own what they are assigned after {limit:g} s: {unsettled}"
+                f"these do not own their assignment after {limit:g} s: {unsettled}"
             ) from None
-        await self.ready()
+        await self.wait_until_ready()
 
     async def stop(self) -> None:
-        """Stop API and workers."""
+        """Stop the workers and the API."""
         await asyncio.gather(*(process.stop() for process in self.processes))
 
     async def copy_broker(self, backup: Path) -> None:
-        """A backup of the broker; it is stopped for it."""
+        """Back the broker's folder up, while the broker is stopped for a moment."""
         await self.kafka.stop()
         await asyncio.to_thread(shutil.copytree, self._broker_folder, backup)
         await self.kafka.start(tied=True)
 
     async def put_broker_back(self, backup: Path) -> None:
-        """Make the broker what it was at its backup."""
+        """Restore the broker's folder from its backup."""
         await self.kafka.stop()
         await asyncio.to_thread(shutil.rmtree, self._broker_folder)
         await asyncio.to_thread(shutil.copytree, backup, self._broker_folder)
@@ -375,18 +381,18 @@ async def deployment(
     *,
     workers: int = 2,
     nodes: int = 1,
-    begin_as: Path | None = None,
+    copy_of: Path | None = None,
     **settings: Any,
 ) -> AsyncIterator[Deployment]:
-    """A running product in a folder of its own; everything has ended when the block is left.
+    """Run a product in a folder of its own; all its processes have ended when the block is left.
 
     Args:
         data_dir: an empty folder.
-        workers: how many; their names are `worker-1`, `worker-2`, ...
-        nodes: of the broker, 1 or 3.
-        begin_as: a folder that a deployment of as many nodes has left; broker and worker folders
-            begin as copies of what it holds.
-        settings: parsed values of settings other than the scenarios' usual ones.
+        workers: the number of workers; their names are `worker-1`, `worker-2`, ...
+        nodes: the number of Kafka nodes, 1 or 3.
+        copy_of: the data folder of an earlier deployment with as many nodes; the folders of the
+            broker and of the workers are copied from there.
+        settings: parsed values of settings that differ from the usual ones of the scenarios.
     """
     defaults: dict[str, Any] = {
         "data_dir": data_dir,
@@ -394,23 +400,23 @@ async def deployment(
         "replication": nodes,
         "report_deadline": 30_000_000,
     }
-    given = Settings.from_environment(os.environ, **(defaults | settings))
-    if begin_as is not None:
+    parsed = Settings.from_environment(os.environ, **(defaults | settings))
+    if copy_of is not None:
         for folder in ("kafka", "workers"):
-            await asyncio.to_thread(shutil.copytree, begin_as / folder, data_dir / folder)
+            await asyncio.to_thread(shutil.copytree, copy_of / folder, data_dir / folder)
     async with AsyncExitStack() as ends:
-        kafka = JavaKafkaCluster(data_dir, given.cache_dir, nodes=nodes)
+        kafka = JavaKafkaCluster(data_dir, parsed.cache_dir, nodes=nodes)
         ends.push_async_callback(kafka.stop)
         started = await kafka.start(tied=True)
-        given = resolve_bootstrap(given.replace(kafka_bootstrap=started.bootstrap))
-        await ensure_topics(given)
-        product = Deployment(given, kafka)
+        parsed = resolve_bootstrap(parsed.replace(kafka_bootstrap=started.bootstrap))
+        await ensure_topics(parsed)
+        product = Deployment(parsed, kafka)
         ends.push_async_callback(product.stop)
         try:
             for number in range(1, workers + 1):
                 await product.add_worker(f"worker-{number}")
             await product.start_api_on_a_free_port()
-            await product.shared_out()
+            await product.wait_until_all_own()
             yield product
         except BaseException:
             print(product.tail())

@@ -1,4 +1,4 @@
-"""What the load has been told: the truth that every report is held to."""
+"""The facts that the product acknowledged: every report is compared with figures from them."""
 
 from __future__ import annotations
 
@@ -20,53 +20,56 @@ Poll = tuple["datetime", str]
 """An aware instant, and `active` or `inactive`."""
 
 _COUNTED: Final = timedelta(days=7, hours=1)
-"""Polls in so long before the reference time count: a week and the default look-back."""
+"""The time before the reference time in which polls count: a week and the default lookback."""
 
 
 @dataclass
 class Ledger:
-    """Facts by store, as they were acknowledged.
+    """The facts of each store, as they were sent and as they were acknowledged.
 
-    A sender notes a fact before it sends it and again when a broker has it. Senders send until
-    they have the acknowledgement, so after the load the two agree; in between, what was sent
-    and not acknowledged is what a report may or may not cover.
+    A sender adds a poll to `sent` before it sends it, and to `acknowledged` after the broker has
+    acknowledged it. Senders try again until they have the acknowledgement, so both are equal when
+    the load has stopped. Until then a report may count a poll that is not acknowledged, or not.
     """
 
     acknowledged: defaultdict[str, set[Poll]] = field(default_factory=lambda: defaultdict(set))
     sent: defaultdict[str, set[Poll]] = field(default_factory=lambda: defaultdict(set))
     hours: dict[str, Hours] = field(default_factory=dict)
     zones: dict[str, str] = field(default_factory=dict)
-    on_the_way: int = 0
+    in_flight: int = 0
 
-    def sending(self, store_id: str, polls: Iterable[Poll]) -> None:
-        """These polls are about to be sent."""
+    def add_sent(self, store_id: str, polls: Iterable[Poll]) -> None:
+        """Add polls that are sent next."""
         self.sent[store_id].update(polls)
-        self.on_the_way += 1
+        self.in_flight += 1
 
-    def polls_acknowledged(self, store_id: str, polls: Iterable[Poll]) -> None:
-        """A broker holds these polls."""
+    def add_acknowledged(self, store_id: str, polls: Iterable[Poll]) -> None:
+        """Add polls that the broker has acknowledged."""
         self.acknowledged[store_id].update(polls)
-        self.on_the_way -= 1
+        self.in_flight -= 1
 
-    def become(self, earlier: Ledger) -> None:
-        """Forget what was noted since a copy was made: the broker has forgotten it too."""
+    def go_back_to(self, earlier: Ledger) -> None:
+        """Go back to an earlier copy of this ledger, as the broker went back to its backup."""
         self.__dict__.update(earlier.__dict__)
 
     @property
-    def polls(self) -> int:
-        """How many different polls were acknowledged."""
+    def poll_count(self) -> int:
+        """Return the number of different polls that were acknowledged."""
         return sum(len(polls) for polls in self.acknowledged.values())
 
     def least_counted(self, store: Store) -> int:
-        """How many polls a report that is asked for now has to count."""
+        """Return the number of polls that a report counts at least if it is requested now."""
         return _counted(self.acknowledged[store.id], store.reference)
 
     def most_counted(self, store: Store) -> int:
-        """How many polls a report that is seen now may have counted."""
+        """Return the number of polls that a report can count at most if it is complete now."""
         return _counted(self.sent[store.id], store.reference)
 
-    def expected(self, store: Store) -> dict[str, float]:
-        """The public figures by the minute walk, and `polls_counted`, from what is acknowledged."""
+    def expected_figures(self, store: Store) -> dict[str, float]:
+        """Return the figures of a store's report, computed from the acknowledged facts.
+
+        The figures of uptime come from the minute walk; `polls_counted` is added to them.
+        """
         minutes = walk(
             self.hours.get(store.id, []),
             self.zones.get(store.id),
@@ -75,8 +78,8 @@ class Ledger:
         )
         return {**public_figures(minutes), "polls_counted": self.least_counted(store)}
 
-    def expected_of_many(self, stores: Iterable[Store]) -> dict[str, dict[str, float]]:
-        """The same by store id, for thousands of stores."""
+    def expected_figures_of_many(self, stores: Iterable[Store]) -> dict[str, dict[str, float]]:
+        """Return the same figures by store id, fast enough for thousands of stores."""
         return {
             store.id: {
                 **public_figures(
@@ -94,6 +97,6 @@ class Ledger:
 
 
 def _counted(polls: Iterable[Poll], reference: datetime) -> int:
-    """Different instants: of two polls at one instant a report knows one."""
+    """Return the number of different instants: of two polls of one instant a report counts one."""
     oldest = reference - _COUNTED
     return len({instant for instant, _ in polls if oldest <= instant <= reference})

@@ -1,9 +1,9 @@
-"""A program whose files cannot grow, as on a full disk, for as long as a file says so.
+"""Runs a program whose files cannot grow beyond a size, as on a full disk.
 
     python -m tests.faults.limited_files FILE PROGRAM [ARGUMENT...]
 
-FILE holds the largest size in bytes that a file may have; without FILE there is no limit. It
-is read at every start. Needs no rights and no file system of its own, unlike a small disk.
+FILE has the largest size in bytes that a file may have; without FILE there is no limit. It is
+read at every start. Unlike a small disk, this needs neither root nor a file system of its own.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 TOO_LARGE: Final = "File too large"
-"""What the system says in place of `No space left on device`."""
+"""The system's message, which takes the place of `No space left on device`."""
 
 
 def program(limit: Path, command: Sequence[str]) -> list[str]:
-    """The command of such a program, for `Deployment.new_worker`."""
+    """Return the command that runs `command` with limited files, for `Deployment.new_worker`."""
     return [sys.executable, "-m", "tests.faults.limited_files", str(limit), *command]
 
 
@@ -33,11 +33,11 @@ def limit_now(pid: int, size: int) -> None:
 
 
 def main() -> None:
-    """Take the limit, then become the program."""
+    """Set the limit, then execute the program in this process."""
     limit = Path(sys.argv[1])
     if limit.exists():
         limit_now(os.getpid(), int(limit.read_text()))
-    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606  becoming the program is the point
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606  this process becomes the program
 
 
 if __name__ == "__main__":

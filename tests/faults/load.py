@@ -1,4 +1,4 @@
-"""Clients that send all the while, in several ways at once, and never give a fact up."""
+"""Sends facts in several ways at the same time, and each until it is acknowledged."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from tests.faults.stores import Hours, Store
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_AGAIN: Final = 0.2
+_RETRY_SECONDS: Final = 0.2
 _PAUSE: Final = 0.1
-"""Seconds between the sendings of one sender: some 120 records a second from all of them, which
-a worker on a busy machine keeps up with. A backlog is no fault of this suite."""
+"""Seconds between two sends of one sender: some 120 records a second from all of them. A worker on
+a busy machine applies as many: a backlog is none of the faults that are tested here."""
 _DRAIN_SECONDS: Final = 120.0
 
-_FOREIGN_TIMES: Final[tuple[Callable[[datetime], str], ...]] = (
+_FORMATS_OF_TIMES: Final[tuple[Callable[[datetime], str], ...]] = (
     lambda instant: instant.isoformat(),
     lambda instant: instant.strftime("%Y-%m-%d %H:%M:%S.%f UTC"),
     lambda instant: instant.astimezone(timezone(timedelta(hours=5, minutes=30))).isoformat(),
@@ -43,13 +43,13 @@ _FOREIGN_TIMES: Final[tuple[Callable[[datetime], str], ...]] = (
 
 
 class Load:
-    """Senders that run side by side until `stop`.
+    """Runs several senders at the same time until `stop`.
 
     Args:
-        settings: with the broker of the scenario.
-        stores: about whom they send; `introduce` adds to them.
-        ledger: where they note it.
-        seed: the same one gives the same facts, in whatever order.
+        settings: the settings of the scenario, with its broker.
+        stores: the stores whose facts are sent; `introduce` adds to them.
+        ledger: the facts that were sent and acknowledged.
+        seed: the same seed gives the same facts, in another order.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Load:
         self._senders: list[asyncio.Task[None]] = []
 
     async def introduce(self, stores: Sequence[Store]) -> None:
-        """Send the first facts of stores; from now on they exist, and the others speak of them."""
+        """Send the first facts of new stores; from now on all senders send polls of them."""
         async with self._our_producer() as kafka:
             for store in stores:
                 if store.zone is not None:
@@ -74,42 +74,42 @@ class Load:
         self._stores += stores
 
     def start(self) -> None:
-        """Start all senders; again after `stop`, where a scenario wants it."""
+        """Start all senders; a scenario may do so again after `stop`."""
         self._stopping.clear()
         senders = (
             self._batches,
             self._singles,
             self._changes,
-            self._http_pings,
+            self._http_polls,
             self._http_batches,
         )
         self._senders = [asyncio.create_task(sender()) for sender in senders]
 
     async def stop(self) -> None:
-        """Let the senders end once all that they have begun is acknowledged."""
+        """Stop the senders, and wait until all that they have sent is acknowledged."""
         self._stopping.set()
         async with asyncio.timeout(_DRAIN_SECONDS):
             await asyncio.gather(*self._senders)
-        assert not self._ledger.on_the_way
+        assert not self._ledger.in_flight
         self._senders = []
 
     async def abandon(self) -> None:
-        """End the senders at once, whatever they are doing."""
+        """Cancel the senders at once."""
         for sender in self._senders:
             sender.cancel()
         await asyncio.gather(*self._senders, return_exceptions=True)
 
-    async def acknowledged(self, polls: int) -> None:
-        """Wait until so many more polls are acknowledged: the scenario's unit of time."""
-        goal = self._ledger.polls + polls
-        while self._ledger.polls < goal:
+    async def wait_until_acknowledged(self, polls: int) -> None:
+        """Wait until `polls` more polls are acknowledged; scenarios measure time by it."""
+        goal = self._ledger.poll_count + polls
+        while self._ledger.poll_count < goal:
             for sender in self._senders:
                 if sender.done():
                     sender.result()
             await asyncio.sleep(0.02)
 
     async def _batches(self) -> None:
-        """As `replay` sends: batches of one store, some polls in several of them."""
+        """Send as `replay` does: batches of one store; some polls are in several batches."""
         async with self._our_producer() as kafka:
             while not self._stopping.is_set():
                 some = self._randomness.sample(self._stores, 4)
@@ -119,23 +119,23 @@ class Load:
                 await asyncio.sleep(_PAUSE)
 
     async def _singles(self) -> None:
-        """As a store that publishes itself: its own JSON, its own partitioner, plain retries."""
+        """Send as a store does on the topic: JSON and partitioner of its own, simple retries."""
         async with self._foreign_producer() as kafka:
             while not self._stopping.is_set():
                 some = self._randomness.choices(self._stores, k=4)
                 await asyncio.gather(*(self._send_single(kafka, store) for store in some))
                 await asyncio.sleep(_PAUSE)
 
-    async def _http_pings(self) -> None:
-        """As a store that reports itself by HTTP: one poll a request."""
+    async def _http_polls(self) -> None:
+        """Send as a store does over HTTP: one poll in each request."""
         async with self._http() as http:
             while not self._stopping.is_set():
                 some = self._randomness.choices(self._stores, k=4)
-                await asyncio.gather(*(self._ping(http, store) for store in some))
+                await asyncio.gather(*(self._post_one(http, store) for store in some))
                 await asyncio.sleep(_PAUSE)
 
     async def _http_batches(self) -> None:
-        """As a gateway that reports for many stores: an array, or lines, of polls."""
+        """Send as a gateway of many stores does: requests with an array, or lines, of polls."""
         async with self._http() as http:
             while not self._stopping.is_set():
                 polls = {
@@ -146,7 +146,7 @@ class Load:
                 await asyncio.sleep(_PAUSE)
 
     async def _changes(self) -> None:
-        """Hours and zones change; of one store one after the other, since the last one counts."""
+        """Change hours and timezones one after the other, since the last one of a store counts."""
         async with self._our_producer() as kafka:
             while not self._stopping.is_set():
                 store = self._randomness.choice(self._stores)
@@ -168,9 +168,9 @@ class Load:
 
     async def _send_single(self, kafka: RenewedProducer, store: Store) -> None:
         (instant, status), *_ = self._some_polls(store, 1)
-        text = self._randomness.choice(_FOREIGN_TIMES)(instant)
-        spelt = self._randomness.choice((status, status.upper(), f" {status}"))
-        value = json.dumps({"timestamp_utc": text, "status": spelt, "store_id": store.id})
+        text = self._randomness.choice(_FORMATS_OF_TIMES)(instant)
+        spelling = self._randomness.choice((status, status.upper(), f" {status}"))
+        value = json.dumps({"timestamp_utc": text, "status": spelling, "store_id": store.id})
         # one client in twenty has a partitioner of its own
         partition = (
             self._randomness.randrange(self._settings.partitions)
@@ -185,50 +185,50 @@ class Load:
             ),
         )
 
-    async def _ping(self, http: aiohttp.ClientSession, store: Store) -> None:
+    async def _post_one(self, http: aiohttp.ClientSession, store: Store) -> None:
         (instant, status), *_ = self._some_polls(store, 1)
         body = {"status": status, "timestamp_utc": instant.isoformat()}
-        self._ledger.sending(store.id, [(instant, status)])
+        self._ledger.add_sent(store.id, [(instant, status)])
         await until_accepted(lambda: http.post(f"/stores/{store.id}/status", json=body))
-        self._ledger.polls_acknowledged(store.id, [(instant, status)])
+        self._ledger.add_acknowledged(store.id, [(instant, status)])
 
     async def _post_many(self, http: aiohttp.ClientSession, polls: dict[str, list[Poll]]) -> None:
         items = [
             {"store_id": store_id, "status": status, "timestamp_utc": instant.isoformat()}
-            for store_id, of_store in polls.items()
-            for instant, status in of_store
+            for store_id, store_polls in polls.items()
+            for instant, status in store_polls
         ]
         self._randomness.shuffle(items)
         if self._randomness.random() < 0.5:
             body, media = json.dumps(items), "application/json"
         else:
             body, media = "\n".join(map(json.dumps, items)), "application/x-ndjson"
-        for store_id, of_store in polls.items():
-            self._ledger.sending(store_id, of_store)
+        for store_id, store_polls in polls.items():
+            self._ledger.add_sent(store_id, store_polls)
         answer = await until_accepted(
             lambda: http.post("/status", data=body, headers={"Content-Type": media})
         )
         assert (answer["accepted"], answer["refused"]) == (len(items), 0), answer
-        for store_id, of_store in polls.items():
-            self._ledger.polls_acknowledged(store_id, of_store)
+        for store_id, store_polls in polls.items():
+            self._ledger.add_acknowledged(store_id, store_polls)
 
     def _some_polls(self, store: Store, count: int) -> list[Poll]:
-        """New ones, in no order, and some that were sent before."""
+        """Return new polls in random order, sometimes with one that was sent before."""
         randomness = self._randomness
         polls = [(_fresh(store, randomness), _status(randomness)) for _ in range(count)]
         known = self._ledger.acknowledged[store.id]
         if known and randomness.random() < 0.2:
             instant, status = randomness.choice(list(known))
-            # the same again, or another word about the same instant
+            # the same poll again, or another status at the same instant
             polls.append((instant, status if randomness.random() < 0.8 else _status(randomness)))
         return polls
 
     async def _send_polls(
         self, store: Store, polls: list[Poll], send: Callable[[], Awaitable[Any]]
     ) -> None:
-        self._ledger.sending(store.id, polls)
+        self._ledger.add_sent(store.id, polls)
         await _until_acknowledged(send)
-        self._ledger.polls_acknowledged(store.id, polls)
+        self._ledger.add_acknowledged(store.id, polls)
 
     async def _change_zone(self, kafka: RenewedProducer, store: Store, zone: str) -> None:
         value = encode_timezone(store.id, zone)
@@ -249,11 +249,11 @@ class Load:
         return aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(total=15))
 
     def _our_producer(self) -> RenewedProducer:
-        """What our own programs send with: idempotent, a retry neither doubles nor moves."""
+        """Make the producer of our own programs: idempotent, so a retry changes nothing."""
         return RenewedProducer(self._settings, lambda: producer(self._settings, linger_ms=5))
 
     def _foreign_producer(self) -> RenewedProducer:
-        """What any client sends with: a retry may come twice."""
+        """Make the producer of another client: its retry may write a record twice."""
         return RenewedProducer(
             self._settings,
             lambda: AIOKafkaProducer(
@@ -267,13 +267,13 @@ async def _until_acknowledged(send: Callable[[], Awaitable[Any]]) -> None:
         try:
             await send()
         except KafkaError:
-            await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(_RETRY_SECONDS)
         else:
             return
 
 
 async def until_accepted(post: Callable[[], Any]) -> dict[str, Any]:
-    """Post until the answer is 202; 429, 503 and no answer at all mean: again, a little later."""
+    """Post until the answer is 202; after 429, 503 or no answer, try again a little later."""
     while True:
         try:
             async with post() as response:
@@ -283,13 +283,13 @@ async def until_accepted(post: Callable[[], Any]) -> dict[str, Any]:
                 assert response.status in {429, 503}, (response.status, content)
         except (aiohttp.ClientError, TimeoutError):
             pass
-        await asyncio.sleep(_AGAIN)
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _fresh(store: Store, randomness: random.Random) -> datetime:
     instant = store.some_instant(randomness)
     if randomness.random() < 0.3:
-        # many clients poll on the minute: several clients then speak of one instant
+        # many clients poll at full minutes: then several polls have the same instant
         instant = instant.replace(second=0, microsecond=0)
     if randomness.random() < 0.05:
         instant = store.reference - randomness.choice((timedelta(0), timedelta(hours=1)))

@@ -1,4 +1,4 @@
-"""The reports of thousands of stores against the ledger, by a few requests."""
+"""Compares the figures of thousands of stores with the ledger, by a few reports of many stores."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 5
 _LIMIT_SECONDS: Final = 180.0
-_AGAIN: Final = 0.25
+_RETRY_SECONDS: Final = 0.25
 
 
 async def compare_many(
     product: Deployment, stores: Sequence[Store], ledger: Ledger, when: str
 ) -> None:
-    """Ask for one report for each reference time; every row must be what the ledger gives."""
+    """Request one report for each reference time; fail if a row differs from the ledger."""
     wrong = await differences(product, stores, ledger)
     assert not wrong, f"{len(wrong)} of {len(stores)} stores are wrong {when}:\n" + "\n".join(
         wrong[:_SHOWN]
@@ -32,15 +32,15 @@ async def compare_many(
 
 
 async def differences(product: Deployment, stores: Sequence[Store], ledger: Ledger) -> list[str]:
-    """The stores whose figures are not what the ledger gives, each in a line."""
-    together: defaultdict[Any, list[Store]] = defaultdict(list)
+    """Return a line for each store whose figures differ from those of the ledger."""
+    by_reference: defaultdict[Any, list[Store]] = defaultdict(list)
     for store in stores:
-        together[store.reference].append(store)
+        by_reference[store.reference].append(store)
     wrong = []
     async with asyncio.timeout(_LIMIT_SECONDS), Client(product.address) as client:
-        for some in together.values():
+        for some in by_reference.values():
             rows = await _rows(client, some)
-            expected = await asyncio.to_thread(ledger.expected_of_many, some)
+            expected = await asyncio.to_thread(ledger.expected_figures_of_many, some)
             for store_id, figures in expected.items():
                 row = rows.get(store_id, {})
                 shown = {name: row.get(name) for name in figures}
@@ -50,19 +50,21 @@ async def differences(product: Deployment, stores: Sequence[Store], ledger: Ledg
 
 
 async def _rows(client: Client, stores: Sequence[Store]) -> dict[str, dict[str, Any]]:
-    """The rows of one report of all these stores, who have one reference time."""
+    """Return the rows of one report of stores that have the same reference time, by store id."""
     body = {
         "store_ids": [store.id for store in stores],
         "reference_time": stores[0].reference.isoformat(),
     }
     headers = {"Idempotency-Key": str(uuid.uuid4())}
     while True:
-        status, content = await client.ask("POST", "/trigger_report", json=body, headers=headers)
+        status, content = await client.request(
+            "POST", "/trigger_report", json=body, headers=headers
+        )
         if status == 202:
             break
-        # 404: the API has not heard yet of a store that is new
+        # 404: the API does not know a new store yet
         assert status in {0, 404, 429, 503}, (status, content)
-        await asyncio.sleep(_AGAIN)
-    state, content = await client.finished(str(content["report_id"]))
+        await asyncio.sleep(_RETRY_SECONDS)
+    state, content = await client.wait_until_finished(str(content["report_id"]))
     assert state == "complete", content
     return {row["store_id"]: row for row in content["reports"]}

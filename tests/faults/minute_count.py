@@ -1,4 +1,4 @@
-"""The figures of many stores: the minutes of `tests.minute_walk`, counted and not walked."""
+"""Computes the figures of `tests.minute_walk` for many stores, without a step for each minute."""
 
 from __future__ import annotations
 
@@ -30,17 +30,18 @@ def count(
     *,
     default_timezone: str = "America/Chicago",
 ) -> dict[str, int]:
-    """What `tests.minute_walk.walk` gives, a hundred times as fast for stores that share hours.
+    """Return the result of `tests.minute_walk.walk`, a hundred times as fast.
 
-    A poll speaks for the minutes from its instant to the next poll. How many of these are open is
-    the difference of two sums, which all stores of the same hours, zone and reference time share.
+    A poll gives the status of the minutes from its instant to the next poll. The number of open
+    minutes among them is the difference of two sums. The sums are computed once for all stores of
+    the same hours, timezone and reference time.
 
     Args:
-        hours: rows as in the file; none: always open.
-        zone: its name; None or unknown: the default zone.
+        hours: rows as in the file; a store without rows is always open.
+        zone: the name of the timezone; the default is used in place of None or an unknown name.
         polls: instants and statuses in any order.
-        reference: the time that the windows end at.
-        default_timezone: the zone of stores without one.
+        reference: the time at which the windows end.
+        default_timezone: the timezone of stores that have none.
     """
     oldest = reference - timedelta(days=7) - _LOOKBACK
     known: dict[datetime, str] = {}
@@ -51,7 +52,7 @@ def count(
         zone if zone in pytz.all_timezones_set else default_timezone, tuple(hours), reference
     )
     instants = sorted(known)
-    # how many minutes back from the reference time each poll is, the newest poll last
+    # the minutes from each poll to the reference time, the newest poll last
     backs = [min((reference - instant) // _MINUTE, _WEEK) for instant in instants] + [0]
     minutes = dict.fromkeys(COLUMNS, 0)
     for window, length in WINDOWS.items():
@@ -67,7 +68,7 @@ def count(
 
 @lru_cache(maxsize=1024)
 def _open_minutes(zone: str, hours: tuple[Any, ...], reference: datetime) -> list[int]:
-    """By a number of minutes: how many of so many minutes before the reference time are open."""
+    """Return sums: item N is how many of the N minutes before the reference time are open."""
     opening = [(day, _time_of_day(start), _time_of_day(end)) for day, start, end in hours]
     minutes = _minutes_back(zone, reference)
     is_open = (_is_open(opening, day, clock) for _, day, clock in minutes)

@@ -1,4 +1,4 @@
-"""A network between a client and the broker that can be cut: a proxy that Kafka itself names."""
+"""A proxy between a client and the broker that can be cut; the broker advertises its address."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _CHUNK: Final = 65_536
 
 
 class Network:
-    """Passes bytes on between `address` and the broker's second listener, until it is cut.
+    """Forwards bytes between `address` and the broker's second listener until it is cut.
 
     Attributes:
-        address: HOST:PORT for the clients behind it.
+        address: HOST:PORT, to which clients connect.
     """
 
     def __init__(self, port: int, broker_port: int) -> None:
@@ -42,13 +42,13 @@ class Network:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Listen."""
+        """Listen on the port."""
         self._server = await asyncio.start_server(self._connection, LOOPBACK, self._port)
 
     async def cut(self, how: Cut) -> None:
-        """Refuse everybody, or keep all connections open and let nothing through.
+        """Refuse all connections, or keep them open and forward nothing.
 
-        What was sent before a silent cut arrives when it is mended, as it does on a real line.
+        Bytes that were sent before a silent cut arrive after `mend`, as on a real network.
         """
         if how == "silent":
             self._open.clear()
@@ -56,13 +56,13 @@ class Network:
             await self.stop()
 
     async def mend(self) -> None:
-        """Let everything through again."""
+        """Forward everything again."""
         self._open.set()
         if self._server is None:
             await self.start()
 
     async def stop(self) -> None:
-        """Close everything."""
+        """Close the port and all connections."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -79,13 +79,18 @@ class Network:
         self._writers.add(writer)
         try:
             await self._open.wait()
-            there_reader, there = await asyncio.open_connection(LOOPBACK, self._broker_port)
-            self._writers.add(there)
-            ways = (self._pass_on(reader, there), self._pass_on(there_reader, writer))
+            broker_reader, broker_writer = await asyncio.open_connection(
+                LOOPBACK, self._broker_port
+            )
+            self._writers.add(broker_writer)
+            directions = (
+                self._forward(reader, broker_writer),
+                self._forward(broker_reader, writer),
+            )
             with suppress(OSError, asyncio.CancelledError):
-                await asyncio.gather(*ways)
-            self._writers.discard(there)
-            there.transport.abort()
+                await asyncio.gather(*directions)
+            self._writers.discard(broker_writer)
+            broker_writer.transport.abort()
         except (OSError, asyncio.CancelledError):
             pass
         finally:
@@ -93,7 +98,7 @@ class Network:
             self._tasks.discard(task)
             writer.transport.abort()
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK):
             await self._open.wait()
             writer.write(chunk)
@@ -103,7 +108,7 @@ class Network:
 
 @asynccontextmanager
 async def second_network(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Network]:
-    """Give the broker that is started next a second listener, which is reached through it."""
+    """Give the broker that is started next a second listener, and a network in front of it."""
     port, broker_port = free_ports(2)
 
     def properties(

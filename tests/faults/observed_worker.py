@@ -1,4 +1,4 @@
-"""A worker that notes where in each source partition it began, and how far it was done.
+"""A worker that records the first and the last offset that it processed of each source partition.
 
     python -m tests.faults.observed_worker FILE worker --name NAME
 
@@ -20,31 +20,31 @@ from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent
 
 @dataclass(slots=True)
 class Run:
-    """One process and one partition.
+    """The offsets of one partition that one process read.
 
     Attributes:
-        begun: the first offset that it was handed.
-        done: the highest offset that it was done with; -1: none.
+        first: the first offset that it read.
+        acknowledged: the highest offset that it acknowledged; -1 before the first.
     """
 
-    begun: int
-    done: int = -1
+    first: int
+    acknowledged: int = -1
 
 
 def observe(file: Path) -> None:
     runs: dict[str, Run] = {}
-    take = CommitTracker.track
+    track = CommitTracker.track
 
     def observed(self: CommitTracker, event: Any) -> InFlightEvent:
-        taken = take(self, event)
+        tracked = track(self, event)
         offset = event.message.offset
         run = runs.setdefault(f"{event.message.topic}/{event.message.partition}", Run(offset))
 
         def ack() -> None:
-            run.done = max(offset, run.done)
-            taken.ack()
+            run.acknowledged = max(offset, run.acknowledged)
+            tracked.ack()
 
-        return replace(taken, ack=ack)
+        return replace(tracked, ack=ack)
 
     def write() -> None:
         with file.open("a") as lines:
@@ -55,12 +55,12 @@ def observe(file: Path) -> None:
 
 
 def program(file: Path) -> list[str]:
-    """The command of such a worker, for `Deployment.new_worker`."""
+    """Return the command of an observed worker, for `Deployment.new_worker`."""
     return [sys.executable, "-m", "tests.faults.observed_worker", str(file)]
 
 
 def runs_of(file: Path) -> list[dict[str, Run]]:
-    """What the processes noted, in the order of their ends, by partition."""
+    """Return the runs of each process by partition, in the order in which the processes ended."""
     return [
         {name: Run(**run) for name, run in json.loads(line).items()}
         for line in file.read_text().splitlines()

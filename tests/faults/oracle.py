@@ -1,4 +1,4 @@
-"""Every store's report against a plain recomputation from what was acknowledged."""
+"""Compares every store's report with figures that are computed anew from the acknowledged facts."""
 
 from __future__ import annotations
 
@@ -29,37 +29,37 @@ _LIMIT_SECONDS: Final = 120.0
 async def compare_all(
     product: Deployment, stores: Sequence[Store], ledger: Ledger, when: str
 ) -> None:
-    """Ask for the reports of all stores; each must be exactly what the ledger gives."""
+    """Request the reports of all stores; fail if one differs from the ledger."""
     places = asyncio.Semaphore(_AT_ONCE)
 
     async with Client(product.address) as client:
 
         async def difference(store: Store) -> str | None:
             async with places:
-                status, content = await client.finished(await client.trigger(store))
-            expected = ledger.expected(store)
+                status, content = await client.wait_until_finished(await client.trigger(store))
+            expected = ledger.expected_figures(store)
             shown: dict[str, Any] = {name: content.get(name) for name in expected}
             if status == "complete" and shown == expected:
                 return None
             return f"{store.id}: {status} {content}\n  expected {expected}"
 
         async with asyncio.timeout(_LIMIT_SECONDS):
-            found = await asyncio.gather(*map(difference, stores))
-    wrong = [text for text in found if text is not None]
+            differences = await asyncio.gather(*map(difference, stores))
+    wrong = [text for text in differences if text is not None]
     assert not wrong, f"{len(wrong)} of {len(stores)} reports are wrong {when}:\n" + "\n".join(
         wrong[:_SHOWN]
     )
 
 
-async def dead_letters(settings: Settings) -> list[DeadLetter]:
-    """All that was refused so far."""
+async def read_dead_letters(settings: Settings) -> list[DeadLetter]:
+    """Read all dead letters that the topic has now."""
     partition = TopicPartition(DEAD_LETTERS.name, 0)
-    letters = []
+    dead_letters = []
     async with AIOKafkaConsumer(**connection(settings), auto_offset_reset="earliest") as consumer:
         consumer.assign([partition])
         end = (await consumer.end_offsets([partition]))[partition]
         await consumer.seek_to_beginning(partition)
         while await consumer.position(partition) < end:
             for records in (await consumer.getmany(partition, timeout_ms=500)).values():
-                letters += [decode_dead_letter(record.value) for record in records]
-    return letters
+                dead_letters += [decode_dead_letter(record.value) for record in records]
+    return dead_letters

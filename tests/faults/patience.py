@@ -1,4 +1,4 @@
-"""Clients that find the broker, however long that takes."""
+"""Starts Kafka clients, and tries again until the broker answers."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ if TYPE_CHECKING:
 
     from stream_app.settings import Settings
 
-_AGAIN: Final = 0.2
+_RETRY_SECONDS: Final = 0.2
 
 
 async def connected(settings: Settings, make: Callable[[], Any]) -> Any:
-    """A started client of those that `make` makes."""
+    """Make clients with `make` until one has started, and return it."""
     while True:
         client = make()
         try:
             await start(client, settings)
         except BrokerUnavailableError:
-            await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(_RETRY_SECONDS)
         else:
             return client
 
 
 class RenewedProducer:
-    """A producer that is made anew when a record failed for good, as any patient client does.
+    """A producer that is replaced by a new one after an error that a retry cannot mend.
 
-    What an idempotent one sends behind such a record is refused for ever.
+    After such an error the broker refuses all later records of an idempotent producer.
     """
 
     def __init__(self, settings: Settings, make: Callable[[], Any]) -> None:
@@ -48,7 +48,7 @@ class RenewedProducer:
         await stop(self._client)
 
     async def send_and_wait(self, *record: Any, **options: Any) -> None:
-        """Send a record; one that failed is to be sent again."""
+        """Send a record, and raise the error if it failed: the caller sends it again."""
         client = self._client
         try:
             await client.send_and_wait(*record, **options)

@@ -1,4 +1,4 @@
-"""Reports as clients ask for them, over HTTP and straight on the topic, while things break."""
+"""Requests reports as clients do, over HTTP and on the topic, while parts of the product fail."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ if TYPE_CHECKING:
     from tests.faults.ledger import Ledger
     from tests.faults.stores import Store
 
-_AGAIN: Final = 0.25
+_RETRY_SECONDS: Final = 0.25
 _BEYOND_DEADLINE: Final = 60.0
-"""Seconds after the deadline in which the last request has to end, restarts included."""
+"""The last request ends within these seconds after its deadline, also where workers restart."""
 
 _BEYOND_DEADLINE_OF_ONE: Final = 15.0
-"""Seconds in which any request ends after its deadline, while an API and a broker run."""
+"""Any request ends within these seconds after its deadline, while an API and a broker run."""
 
 
 @dataclass(slots=True)
 class Outcome:
-    """How a request ended.
+    """The result of one request for a report.
 
     Attributes:
-        store: whose report it is.
+        store: the store of the report.
         status: `complete` or `failed`.
         content: the JSON answer: the figures, or the reason of the failure.
-        seconds: from asking to the end, as the client saw it.
-        running: from the acceptance of the request to the end.
+        seconds: from sending the request to the result, as the client measures it.
+        running: seconds from the acceptance of the request to the result.
     """
 
     store: Store
@@ -53,7 +53,7 @@ class Outcome:
 
 
 class Client:
-    """A patient HTTP client: it asks again when nobody answers, or when it is told to."""
+    """An HTTP client that tries again without an answer, and after an answer that asks for it."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -68,37 +68,39 @@ class Client:
         await self._session.close()
 
     async def trigger(self, store: Store, *, key: str | None = None) -> str:
-        """The id of the accepted request for a store's report at its reference time."""
+        """Request a store's report at its reference time, and return the report's id."""
         return await self.trigger_at(store.id, store.reference, key=key)
 
     async def trigger_at(
         self, store_id: str, reference: datetime, *, key: str | None = None
     ) -> str:
-        """The id of the accepted request.
+        """Request a report, and return its id as soon as the request is accepted.
 
-        Without a key of the caller's it makes one of its own: a lost answer is asked for again
-        and must not become a second report.
+        A key is made where the caller gives none: the request is sent again when its answer is
+        lost, and must not become a second report.
         """
         headers = {"Idempotency-Key": key or str(uuid.uuid4())}
         body = {"reference_time": reference.isoformat()}
         while True:
-            status, content = await self.ask(
+            status, content = await self.request(
                 "POST", f"/trigger_report/{store_id}", json=body, headers=headers
             )
             if status == 202:
                 return str(content["report_id"])
             assert status in {0, 429, 503}, (status, content)
-            await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(_RETRY_SECONDS)
 
-    async def finished(self, report_id: str, *, known: bool = True) -> tuple[str, dict[str, Any]]:
-        """Wait for the end: `complete` or `failed`, and the JSON answer.
+    async def wait_until_finished(
+        self, report_id: str, *, known: bool = True
+    ) -> tuple[str, dict[str, Any]]:
+        """Wait until the report is `complete` or `failed`; return this word and the JSON answer.
 
         Args:
-            report_id: the report.
-            known: False where the API may not have read the request yet.
+            report_id: the id of the report.
+            known: False if the API may not have read the request yet.
         """
         while True:
-            status, content = await self.ask(
+            status, content = await self.request(
                 "GET", f"/get_report/{report_id}", headers={"Accept": "application/json"}
             )
             if status == 200:
@@ -106,10 +108,10 @@ class Client:
             if status == 410:
                 return "failed", content
             assert status in {0, 202, 503} or (status == 404 and not known), (status, content)
-            await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(_RETRY_SECONDS)
 
-    async def ask(self, method: str, path: str, **arguments: Any) -> tuple[int, dict[str, Any]]:
-        """Status and content of an answer; status 0: there was none."""
+    async def request(self, method: str, path: str, **arguments: Any) -> tuple[int, dict[str, Any]]:
+        """Send a request, and return the status and the content; the status is 0 without answer."""
         try:
             async with self._session.request(method, path, **arguments) as response:
                 return response.status, await response.json(content_type=None)
@@ -118,7 +120,7 @@ class Client:
 
 
 class ReportRequests:
-    """Asks for one report after another until `finish`, and holds each to what it must cover."""
+    """Requests one report after another until `stop`, and checks which polls each report counts."""
 
     def __init__(
         self, product: Deployment, stores: Sequence[Store], ledger: Ledger, *, seed: int = 2
@@ -128,30 +130,30 @@ class ReportRequests:
         self._ledger = ledger
         self._randomness = random.Random(seed)
         self._stopping = asyncio.Event()
-        self._asking: asyncio.Task[None] | None = None
-        self._waiting: set[asyncio.Task[None]] = set()
+        self._sending: asyncio.Task[None] | None = None
+        self._unfinished: set[asyncio.Task[None]] = set()
         self.outcomes: list[Outcome] = []
         self.wrong: list[str] = []
 
     def start(self) -> None:
-        """Begin to ask, some three times a second; again after `finish`, where a scenario wants."""
+        """Send some three requests a second; a scenario may start them again after `stop`."""
         self._stopping.clear()
-        self._asking = asyncio.create_task(self._ask_all_the_while())
+        self._sending = asyncio.create_task(self._send_requests())
 
-    async def finish(self) -> None:
-        """Ask no more, and wait for the end of every request; none may be left open or wrong."""
+    async def stop(self) -> None:
+        """Send no more requests, wait for all results, and fail if one is missing or wrong."""
         self._stopping.set()
-        assert self._asking is not None
+        assert self._sending is not None
         deadline = self._product.settings.report_deadline / SECOND
-        await asyncio.wait({self._asking}, timeout=deadline + _BEYOND_DEADLINE)
-        names = sorted(task.get_name() for task in self._waiting)
+        await asyncio.wait({self._sending}, timeout=deadline + _BEYOND_DEADLINE)
+        names = sorted(task.get_name() for task in self._unfinished)
         assert not names, f"neither complete nor failed long after their deadline: {names}"
-        self._asking.result()
+        self._sending.result()
         assert not self.wrong, "\n".join(self.wrong)
         assert self.outcomes
 
     def check_deadline(self) -> None:
-        """Every request has ended, complete or failed, by its deadline and a little more."""
+        """Fail if a request took much longer than its deadline to be complete or failed."""
         limit = self._product.settings.report_deadline / SECOND + _BEYOND_DEADLINE_OF_ONE
         late = [
             f"{o.store.id}: {o.status} after {o.running:.1f} s"
@@ -161,40 +163,40 @@ class ReportRequests:
         assert not late, "\n".join(late)
 
     async def abandon(self) -> None:
-        """Drop everything at once."""
-        tasks = [*self._waiting, *([self._asking] if self._asking else [])]
+        """Cancel all requests at once."""
+        tasks = [*self._unfinished, *([self._sending] if self._sending else [])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask_all_the_while(self) -> None:
+    async def _send_requests(self) -> None:
         settings = self._product.settings
         kafka = await connected(settings, lambda: producer(settings))
         try:
             async with Client(self._product.address) as self._client:
                 while not self._stopping.is_set():
                     store = self._randomness.choice(self._stores)
-                    straight = kafka if self._randomness.random() < 0.25 else None
-                    self._watch(store, straight)
-                    await asyncio.sleep(_AGAIN)
-                while self._waiting:
-                    # the client stays for those that wait for their end
-                    await asyncio.wait(set(self._waiting))
+                    topic_producer = kafka if self._randomness.random() < 0.25 else None
+                    self._start_request(store, topic_producer)
+                    await asyncio.sleep(_RETRY_SECONDS)
+                while self._unfinished:
+                    # the requests need the client until their end
+                    await asyncio.wait(set(self._unfinished))
         finally:
             await kafka.stop()
 
-    def _watch(self, store: Store, kafka: Any) -> None:
-        task = asyncio.create_task(self._one(store, kafka))
-        self._waiting.add(task)
+    def _start_request(self, store: Store, kafka: Any) -> None:
+        task = asyncio.create_task(self._request_and_check(store, kafka))
+        self._unfinished.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._waiting.discard(task)
+        self._unfinished.discard(task)
         if not task.cancelled() and task.exception() is not None:
             self.wrong.append(f"{task.get_name()}: {task.exception()!r}")
 
-    async def _one(self, store: Store, kafka: Any) -> None:
-        asked = time.monotonic()
+    async def _request_and_check(self, store: Store, kafka: Any) -> None:
+        sent = time.monotonic()
         least = self._ledger.least_counted(store)
         if kafka is None:
             report_id = await self._client.trigger(store)
@@ -209,19 +211,19 @@ class ReportRequests:
         task = asyncio.current_task()
         assert task is not None
         task.set_name(f"report {report_id} of store {store.id}")
-        status, content = await self._client.finished(report_id, known=kafka is None)
+        status, content = await self._client.wait_until_finished(report_id, known=kafka is None)
         ended = time.monotonic()
-        self.outcomes.append(Outcome(store, status, content, ended - asked, ended - accepted))
+        self.outcomes.append(Outcome(store, status, content, ended - sent, ended - accepted))
         if status == "complete":
             most = self._ledger.most_counted(store)
             counted = content["polls_counted"]
             if not least <= counted <= most:
                 self.wrong.append(
                     f"report {report_id} of store {store.id} counts {counted} polls; {least} were "
-                    f"acknowledged before it was asked for, {most} had been sent when it was seen"
+                    f"acknowledged before it was requested, {most} had been sent when it was read"
                 )
 
 
 def microseconds(instant: datetime) -> int:
-    """Since the epoch, of a whole second."""
+    """Return the microseconds from the epoch to an instant without a fraction of a second."""
     return round(instant.timestamp() * 1_000_000)

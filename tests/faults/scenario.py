@@ -1,4 +1,4 @@
-"""A fault under load: a deployment, its clients, and the comparison that ends every scenario."""
+"""Runs a scenario: a product under load, a fault, and the comparison of all reports at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.faults.deployment import deployment
 from tests.faults.ledger import Ledger
 from tests.faults.load import Load
 from tests.faults.many_reports import compare_many
-from tests.faults.oracle import compare_all, dead_letters
+from tests.faults.oracle import compare_all, read_dead_letters
 from tests.faults.report_requests import Client, ReportRequests
 from tests.faults.stores import make_stores
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 STORES: Final = 60
 _ONE_BY_ONE: Final = 500
-_LOOK: Final = 0.1
+_CHECK_SECONDS: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a user saw of a fault; printed, never asserted.
+    """The effect of a fault on a user; it is printed, and no test compares it with a limit.
 
     Attributes:
-        fault: in words.
+        fault: the description of the fault.
         not_ready: seconds in which `/readyz` did not answer 200.
         answered_after: seconds from a fault to the end of the first complete report that was
-            asked for after it, the longest of the scenario.
-        reports: how many reports clients asked for meanwhile.
-        failed: how many of them failed.
-        slowest: seconds that the slowest of them took.
-        polls: how many different polls were acknowledged.
+            requested after it, the longest of the scenario.
+        reports: the number of reports that clients requested in this time.
+        failed: the number of these reports that failed.
+        slowest: seconds that the slowest of these reports took.
+        polls: the number of different polls that were acknowledged.
     """
 
     fault: str
@@ -55,16 +55,16 @@ class Observation:
 
 
 class Scenario:
-    """What a scenario works with; made by `under_load`.
+    """A product under load, with the means to break it; `under_load` makes it.
 
     Attributes:
         product: the processes.
-        stores: about whom the load speaks.
-        ledger: what was acknowledged.
-        load: the senders.
-        requests: the report requests.
-        refused: how many dead letters the scenario means to bring about.
-        happened: what a scenario of random changes made happen; printed with the fault.
+        stores: the stores whose facts the load sends.
+        ledger: the facts that were sent and acknowledged.
+        load: the senders of facts.
+        requests: the clients that request reports.
+        expected_dead_letters: the number of dead letters that the scenario causes on purpose.
+        changes: the random changes that the scenario made; printed with the fault.
     """
 
     def __init__(self, product: Deployment, archive: Archive | None = None) -> None:
@@ -73,56 +73,60 @@ class Scenario:
         self.ledger = deepcopy(archive.ledger) if archive else Ledger()
         self.load = Load(product.settings, self.stores, self.ledger)
         self.requests = ReportRequests(product, self.stores, self.ledger)
-        self.refused = 0
-        self.happened: list[str] = []
+        self.expected_dead_letters = 0
+        self.changes: list[str] = []
         self._probes: list[asyncio.Task[float]] = []
         self._watch: asyncio.Task[None] | None = None
         self._not_ready = 0.0
         self._seed = 0
 
-    def fault(self) -> None:
-        """Something breaks now: measure how long it takes until a new report is complete."""
+    def mark_fault(self) -> None:
+        """Measure the time from now, when a part breaks, until a new report is complete."""
         self._probes.append(asyncio.create_task(self._until_answered()))
 
-    async def recovered(self) -> None:
-        """Wait until a report that was asked for after each fault is complete."""
+    async def wait_until_recovered(self) -> None:
+        """Wait until, for each fault, a report that was requested after it is complete."""
         await asyncio.gather(*self._probes)
 
     async def kill(self, name: str) -> None:
-        """SIGKILL a worker; it is started again a second later."""
-        self.fault()
+        """Send SIGKILL to a worker; it is started again a second later."""
+        self.mark_fault()
         await self.product.workers[name].kill()
 
-    async def new_stores(self, count: int) -> None:
-        """Stores that nobody has heard of until now."""
+    async def add_stores(self, count: int) -> None:
+        """Send the first facts of new stores, and let the load include them."""
         self._seed += 1
         await self.load.introduce(make_stores(count, self._seed))
 
-    async def begin(self, stores: int) -> None:
-        """Stores exist, and the load and the requests begin."""
+    async def start(self, stores: int) -> None:
+        """Add the first stores, then start the load and the requests."""
         if stores:
-            await self.new_stores(stores)
+            await self.add_stores(stores)
         await self._until_answered()
         self.resume()
         self._watch = asyncio.create_task(self._watch_readiness())
 
     async def pause(self) -> None:
-        """Stop sending and asking, and wait until all is acknowledged and applied."""
+        """Stop the load and the requests, and wait until all facts are acknowledged and applied."""
         await self.load.stop()
-        await self.product.ready()
-        await self.requests.finish()
+        await self.product.wait_until_ready()
+        await self.requests.stop()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Start the load and the requests again after `pause`."""
         self.load.start()
         self.requests.start()
 
     async def end(self, fault: str, *, rebuild: bool) -> Observation:
-        """Stop the load, and hold every report to the ledger: now, and from the changelog alone."""
+        """Stop the load, and compare every report with the ledger.
+
+        With `rebuild` they are compared once more after the workers have restored all facts from
+        the changelog.
+        """
         await self.load.stop()
-        await self.product.ready()
+        await self.product.wait_until_ready()
         answered_after = max(await asyncio.gather(*self._probes), default=0.0)
-        await self.requests.finish()
+        await self.requests.stop()
         await self.abandon()
         await self._compare("after the fault")
         self.product.check_nothing_crashed()
@@ -130,21 +134,21 @@ class Scenario:
             await self.product.rebuild()
             await self._compare("after a rebuild from the changelog")
             self.product.check_nothing_crashed()
-        letters = await dead_letters(self.product.settings)
-        assert len(letters) == self.refused, letters[:5]
+        dead_letters = await read_dead_letters(self.product.settings)
+        assert len(dead_letters) == self.expected_dead_letters, dead_letters[:5]
         outcomes = self.requests.outcomes
         return Observation(
-            fault=": ".join([fault, *filter(None, [", ".join(self.happened)])]),
+            fault=": ".join([fault, *filter(None, [", ".join(self.changes)])]),
             not_ready=self._not_ready,
             answered_after=answered_after,
             reports=len(outcomes),
             failed=sum(outcome.status == "failed" for outcome in outcomes),
             slowest=max(outcome.seconds for outcome in outcomes),
-            polls=self.ledger.polls,
+            polls=self.ledger.poll_count,
         )
 
     async def abandon(self) -> None:
-        """End all that runs in this process."""
+        """Cancel all tasks of this scenario."""
         tasks = [*self._probes, *([self._watch] if self._watch else [])]
         for task in tasks:
             task.cancel()
@@ -158,12 +162,12 @@ class Scenario:
         await compare(self.product, self.stores, self.ledger, when)
 
     async def _until_answered(self) -> float:
-        begun = time.monotonic()
+        started = time.monotonic()
         async with Client(self.product.address) as client:
             while True:
-                status, _ = await client.finished(await client.trigger(self.stores[0]))
+                status, _ = await client.wait_until_finished(await client.trigger(self.stores[0]))
                 if status == "complete":
-                    return time.monotonic() - begun
+                    return time.monotonic() - started
 
     async def _watch_readiness(self) -> None:
         before = time.monotonic()
@@ -173,7 +177,7 @@ class Scenario:
             if answer != "ready":
                 self._not_ready += now - before
             before = now
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_CHECK_SECONDS)
 
 
 @asynccontextmanager
@@ -187,22 +191,22 @@ async def under_load(
     archive: Archive | None = None,
     **deployed: Any,
 ) -> AsyncIterator[Scenario]:
-    """A product under load; leaving the block ends the load and compares everything.
+    """Run a product under load; at the end of the block stop the load and compare all reports.
 
     Args:
-        fault: in words, for the table.
+        fault: the description of the fault, for the table.
         data_dir: an empty folder.
-        observed: given what was measured, once all is as it must be.
-        stores: how many, where there is no archive.
-        rebuild: also compare after a rebuild from the changelog alone.
-        archive: what to begin with: a broker, `worker-1` and what these know.
+        observed: called with the measurements if all comparisons succeed.
+        stores: the number of stores, if there is no archive.
+        rebuild: also compare after the workers have restored all facts from the changelog.
+        archive: the data of the broker and of `worker-1` to start with, and its stores.
         deployed: further arguments of `deployment`.
     """
-    begin_as = archive.folder if archive else None
-    async with deployment(data_dir, begin_as=begin_as, **deployed) as product:
+    copy_of = archive.folder if archive else None
+    async with deployment(data_dir, copy_of=copy_of, **deployed) as product:
         scenario = Scenario(product, archive)
         try:
-            await scenario.begin(0 if archive else stores)
+            await scenario.start(0 if archive else stores)
             yield scenario
             observed(await scenario.end(fault, rebuild=rebuild))
         finally:

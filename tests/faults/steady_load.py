@@ -1,4 +1,4 @@
-"""So many pings a second by HTTP, for as long as it takes: most in batches, a tenth one by one."""
+"""Sends polls over HTTP at a constant rate: most of them in batches, a tenth one by one."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from tests.faults.stores import Store
 
 SPAN: Final = timedelta(days=6)
-"""Polls lie so far before the reference time at the most: every one of them counts."""
+"""The longest time from a poll to the reference time; every poll counts in the reports."""
 
-_TICK: Final = 0.2
-_SINGLES: Final = 0.1
-_MOST_AT_ONCE: Final = 200
-"""Requests on their way: beyond them the load is late, and says so by its count."""
+_TICK_SECONDS: Final = 0.2
+_SINGLE_SHARE: Final = 0.1
+_MAX_IN_FLIGHT: Final = 200
+"""The largest number of requests in flight; where it is reached, fewer polls are sent."""
 
 _CHANGE_SECONDS: Final = 1.0
 _DRAIN_SECONDS: Final = 120.0
 
 
 class SteadyLoad:
-    """Sends until `stop`; a fact that nobody answered 202 to is sent again, for ever.
+    """Sends until `stop`, and each fact again until the answer is 202.
 
     Args:
-        settings: with the address of the API.
-        stores: about whom it sends.
-        ledger: where it notes what it sends and what was answered 202.
-        rate: pings a second.
+        settings: the settings, with the address of the API.
+        stores: the stores whose facts are sent.
+        ledger: the facts that were sent, and those that were answered 202.
+        rate: polls a second.
         randomness: chooses stores, times and statuses.
     """
 
@@ -62,7 +62,7 @@ class SteadyLoad:
         self._requests: set[asyncio.Task[None]] = set()
 
     async def introduce(self) -> None:
-        """Send hours and zone of every store; from now on they exist."""
+        """Send the hours, the timezone and one poll of every store."""
         async with self._http() as self._client:
             for store in self._stores:
                 if store.zone is not None:
@@ -72,23 +72,23 @@ class SteadyLoad:
             await self._post_many([(store, self._some_poll(store)) for store in self._stores])
 
     def start(self) -> None:
-        """Begin to send."""
+        """Start to send."""
         self._sending = asyncio.create_task(self._send())
 
     def check(self) -> None:
-        """Raise what ended a sender."""
+        """Raise the error that ended the sender, if it has ended."""
         if self._sending is not None and self._sending.done():
             self._sending.result()
 
     async def stop(self) -> None:
-        """Send nothing new, and wait until all that was sent is answered 202."""
+        """Send nothing new, and wait until every request is answered 202."""
         self._stopping.set()
         if self._sending is not None:
             async with asyncio.timeout(_DRAIN_SECONDS):
                 await self._sending
 
     async def abandon(self) -> None:
-        """End all requests at once."""
+        """Cancel all requests at once."""
         tasks = [*self._requests, *([self._sending] if self._sending else [])]
         for task in tasks:
             task.cancel()
@@ -102,30 +102,30 @@ class SteadyLoad:
             before = clock()
             while not self._stopping.is_set():
                 now = clock()
-                # what could not be sent in time is not made up for later
+                # polls that could not be sent in time are not sent later either
                 due = min(due + (now - before) * self._rate, self._rate)
                 before = now
-                if len(self._requests) < _MOST_AT_ONCE:
+                if len(self._requests) < _MAX_IN_FLIGHT:
                     count, due = int(due), due % 1
                     for request in self._posts(count):
                         task = requests.create_task(request)
                         self._requests.add(task)
                         task.add_done_callback(self._requests.discard)
-                await asyncio.sleep(_TICK)
+                await asyncio.sleep(_TICK_SECONDS)
 
     def _posts(self, count: int) -> list[Coroutine[None, None, None]]:
         chosen = self._randomness.choices(self._stores, k=count)
         polls = [(store, self._some_poll(store)) for store in chosen]
-        singles = round(count * _SINGLES)
+        singles = round(count * _SINGLE_SHARE)
         posts = [self._post_one(store, poll) for store, poll in polls[:singles]]
         return [*posts, self._post_many(polls[singles:])] if count > singles else posts
 
     async def _post_one(self, store: Store, poll: Poll) -> None:
         instant, status = poll
         body = {"status": status, "timestamp_utc": instant.isoformat()}
-        self._ledger.sending(store.id, [poll])
+        self._ledger.add_sent(store.id, [poll])
         await until_accepted(lambda: self._client.post(f"/stores/{store.id}/status", json=body))
-        self._ledger.polls_acknowledged(store.id, [poll])
+        self._ledger.add_acknowledged(store.id, [poll])
 
     async def _post_many(self, polls: list[tuple[Store, Poll]]) -> None:
         items = [
@@ -134,7 +134,7 @@ class SteadyLoad:
         ]
         body = json.dumps(items)
         for store, poll in polls:
-            self._ledger.sending(store.id, [poll])
+            self._ledger.add_sent(store.id, [poll])
         answer = await until_accepted(
             lambda: self._client.post(
                 "/status", data=body, headers={"Content-Type": "application/json"}
@@ -142,10 +142,10 @@ class SteadyLoad:
         )
         assert (answer["accepted"], answer["refused"]) == (len(items), 0), answer
         for store, poll in polls:
-            self._ledger.polls_acknowledged(store.id, [poll])
+            self._ledger.add_acknowledged(store.id, [poll])
 
     async def _change_facts(self) -> None:
-        """Hours and zones change, one after the other: the last one counts."""
+        """Change hours and timezones one after the other, since the last one of a store counts."""
         while not self._stopping.is_set():
             store = self._randomness.choice(self._stores)
             if self._randomness.random() < 0.5:

@@ -1,4 +1,4 @@
-"""The stores of a scenario: zones and hours of every kind, around changes of the clock."""
+"""Makes the stores of a scenario: timezones and hours of many kinds, around clock changes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 Hours = list[tuple[int, str, str]]
-"""Rows `(day, start, end)` as in the file; 0 is Monday."""
+"""The rows `(day, start, end)` of one store, as in the file; day 0 is Monday."""
 
 _CLOCKS: Final = (
-    # zone, and a reference time shortly after its clock changes: the week before holds the change
+    # a timezone, and a reference time within a week after its clock changes
     ("America/New_York", "2024-11-04T05:30:00"),
     ("America/Chicago", "2024-03-11T12:00:18"),
     ("America/Denver", "2024-11-03T20:00:00"),
@@ -26,7 +26,7 @@ _CLOCKS: Final = (
 )
 
 _HOURS: Final[tuple[Hours | None, ...]] = (
-    None,  # nothing known: always open
+    None,  # a store without hours is always open
     [(day, "00:00:00", "23:59:59.999999") for day in range(7)],
     [(day, "09:00:00", "17:00:00") for day in range(5)],
     [(day, "22:00:00", "02:30:00") for day in range(7)],
@@ -35,18 +35,18 @@ _HOURS: Final[tuple[Hours | None, ...]] = (
 )
 
 _SPAN: Final = timedelta(days=8)
-"""How far before the reference time polls lie: some are older than anything that counts."""
+"""The longest time from a poll to the reference time; some polls are too old to count."""
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """A store as it is at the beginning; hours and zone change while the load runs.
+    """A store as it is at the beginning; the load changes its hours and timezone later.
 
     Attributes:
-        id: its UUID.
-        reference: the time that its reports refer to.
-        zone: its first zone; None: none is ever sent.
-        hours: its first hours; None: none are sent at the beginning.
+        id: the UUID.
+        reference: the reference time of its reports.
+        zone: the first timezone; None if none is sent at the beginning.
+        hours: the first hours; None if none are sent at the beginning.
     """
 
     id: str
@@ -55,12 +55,12 @@ class Store:
     hours: Hours | None
 
     def some_instant(self, randomness: random.Random) -> datetime:
-        """A time at which it may have been polled; now and then after the reference time."""
+        """Choose the time of a poll; now and then it is after the reference time."""
         return self.reference - _SPAN * (randomness.random() - 0.02)
 
 
 def make_stores(count: int, seed: int) -> list[Store]:
-    """Stores of all combinations, the same ones for the same seed."""
+    """Make stores with all combinations of timezone and hours; the same seed gives the same."""
     randomness = random.Random(seed)
     stores = []
     for number in range(count):
@@ -77,10 +77,10 @@ def make_stores(count: int, seed: int) -> list[Store]:
 
 
 def other_hours(randomness: random.Random) -> Hours:
-    """Hours that a store may change to."""
+    """Choose new hours for a store."""
     return randomness.choice([hours for hours in _HOURS if hours is not None])
 
 
 def other_zone(randomness: random.Random) -> str:
-    """A zone that a store may move to."""
+    """Choose a new timezone for a store."""
     return randomness.choice([zone for zone, _ in _CLOCKS if zone is not None])

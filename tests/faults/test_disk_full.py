@@ -1,4 +1,4 @@
-"""Fault 19: a disk that is full, of a worker and of the broker."""
+"""Fault 19: the disk of a worker, or of a broker, is full."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class SmallDisk:
         self._filler = folder / "filler"
 
     def fill(self) -> None:
-        """Take what is free, to the last byte."""
+        """Use all free space, to the last byte."""
         free = shutil.disk_usage(self._filler.parent).free
         with self._filler.open("ab", buffering=0) as filler:
             try:
@@ -66,30 +66,30 @@ async def test_the_disk_of_a_worker_is_full(faulty: UnderLoad, tmp_path: Path) -
             worker = scene.product.workers["worker-1"]
             worker.may_end(FULL)
             worker.mark()
-            scene.fault()
+            scene.mark_fault()
             disk.fill()
-            await worker.wait_until_said(f"this worker ends: .*{FULL}")
+            await worker.wait_until_logged(f"this worker ends: .*{FULL}")
             await asyncio.sleep(15)
             assert "no worker" in await scene.product.readiness()
             disk.make_room()
             worker.mark()
-            await worker.wait_until_said(OWNS_ALL)
-            await scene.load.acknowledged(300)
+            await worker.wait_until_logged(OWNS_ALL)
+            await scene.load.wait_until_acknowledged(300)
 
 
 async def test_the_disk_of_a_broker_is_full(faulty: UnderLoad, tmp_path: Path) -> None:
-    """One of three: alone, Kafka may lose on a full disk what it acknowledged last."""
+    """One of three brokers: a single one may lose on a full disk what it acknowledged last."""
     with small_disk(tmp_path / "kafka" / "node-1", 256) as disk:
         async with faulty("19: disk of one of three brokers full", workers=1, nodes=3) as scene:
             broker = scene.product.kafka.node(1)
-            scene.fault()
+            scene.mark_fault()
             # Kafka ends when it cannot write its log
             while broker.pid is not None:
                 disk.fill()
                 await asyncio.sleep(0.2)
             assert FULL in broker.log.read_text()
-            await scene.load.acknowledged(300)
+            await scene.load.wait_until_acknowledged(300)
             disk.make_room()
             await broker.start()
             await scene.product.kafka.wait_until_ready()
-            await scene.load.acknowledged(300)
+            await scene.load.wait_until_acknowledged(300)

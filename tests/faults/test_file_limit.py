@@ -1,4 +1,4 @@
-"""Fault 19 without a disk of its own: files that cannot grow, of a worker and of the broker."""
+"""Fault 19 without a small disk: the files of a worker, or of the broker, cannot grow."""
 
 from __future__ import annotations
 
@@ -32,34 +32,34 @@ async def test_the_files_of_a_worker_cannot_grow(faulty: UnderLoad, tmp_path: Pa
         worker = product.new_worker("worker-1", program=limited_files.program(limit, COMMAND))
         worker.may_end(FAILS)
         worker.mark()
-        scene.fault()
+        scene.mark_fault()
         limit.write_text("65536")
         await worker.start()
-        await worker.wait_until_said(FAILS)
-        # the next start has a new file to write to, comes no further than that, and says why
+        await worker.wait_until_logged(FAILS)
+        # the next start writes to a new file, fails there, and names the same reason
         worker.mark()
-        await worker.wait_until_said(FAILS)
+        await worker.wait_until_logged(FAILS)
         while await product.readiness() == "ready":  # noqa: ASYNC110  over HTTP
             await asyncio.sleep(0.1)
-        told = [line for line in product.lines if line.startswith("worker-1 ended")]
-        assert TOO_LARGE in told[0]
+        ends = [line for line in product.lines if line.startswith("worker-1 ended")]
+        assert TOO_LARGE in ends[0]
         limit.unlink()
         worker.mark()
-        await worker.wait_until_said(OWNS_ALL)
-        await scene.load.acknowledged(300)
+        await worker.wait_until_logged(OWNS_ALL)
+        await scene.load.wait_until_acknowledged(300)
 
 
 async def test_the_files_of_the_broker_cannot_grow(faulty: UnderLoad) -> None:
     async with faulty("19: no room for the files of the only broker", workers=1) as scene:
         product = scene.product
         (broker,) = product.kafka.nodes
-        said: list[str] = []
-        supervisor = Supervisor(said.append)
+        lines: list[str] = []
+        supervisor = Supervisor(lines.append)
         supervisor.startup_complete()
         supervisor.watch(broker)
         try:
             async with Client(product.address) as client:
-                scene.fault()
+                scene.mark_fault()
                 assert broker.pid is not None
                 limited_files.limit_now(broker.pid, 1_000_000)
                 store = scene.stores[0]
@@ -67,13 +67,13 @@ async def test_the_files_of_the_broker_cannot_grow(faulty: UnderLoad) -> None:
                 path = f"/stores/{store.id}/status"
                 body = {"status": "inactive", "timestamp_utc": later.isoformat()}
                 answers = set()
-                while not said:
-                    # a ping is accepted only once it is written
-                    answers.add((await client.ask("POST", path, json=body))[0])
+                while not lines:
+                    # a poll is accepted only after it is written
+                    answers.add((await client.request("POST", path, json=body))[0])
                     await asyncio.sleep(0.1)
-            await scene.load.acknowledged(300)
+            await scene.load.wait_until_acknowledged(300)
         finally:
             await supervisor.stop()
-        assert said[0].startswith(f"kafka-1 ended (exit code 1): java.io.IOException: {TOO_LARGE}")
+        assert lines[0].startswith(f"kafka-1 ended (exit code 1): java.io.IOException: {TOO_LARGE}")
         assert answers <= {202, 503}
         assert 503 in answers

@@ -1,4 +1,4 @@
-"""Hours and zones on any partition: the record that the broker took last counts, and stays."""
+"""Hours and timezones on any partition: the record that the broker appended last counts."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ REFERENCE: Final = datetime(2024, 1, 8, 23, tzinfo=UTC)
 COMPACTED: Final = (STORE_BUSINESS_HOURS, STORE_TIMEZONES)
 
 OLD: Final = ("10:00", "Asia/Tokyo")
-"""When a store closes that opens at nine, and its zone."""
+"""The time at which a store closes that opens at nine, and its timezone."""
 
 RIGHT: Final = ("17:00", "UTC")
 HOURS_OPEN: Final = {"10:00": 1.0, "12:00": 3.0, "17:00": 8.0}
@@ -60,8 +60,8 @@ HOURS_OPEN: Final = {"10:00": 1.0, "12:00": 3.0, "17:00": 8.0}
 Fact = tuple[str, str]
 
 
-def store_not_of(partition: int) -> str:
-    """A new store that another partition owns."""
+def new_store_outside(partition: int) -> str:
+    """Make the id of a new store that belongs to another partition than this one."""
     while True:
         store_id = str(uuid.uuid4())
         if partition_of(store_id.encode(), 8) != partition:
@@ -69,7 +69,7 @@ def store_not_of(partition: int) -> str:
 
 
 class Clients:
-    """Clients that put a store's facts anywhere, and look at what the product makes of them."""
+    """Clients that send facts to any partition, and read the product's reports and views."""
 
     def __init__(self, product: Deployment, http: Client, producer: AIOKafkaProducer) -> None:
         self.product = product
@@ -77,14 +77,14 @@ class Clients:
         self._producer = producer
 
     def partition(self, store_id: str, moved: int = 0) -> int:
-        """The store's own partition, or the one so many further."""
+        """Return the store's own partition, or the one that is `moved` numbers further."""
         count = self.product.settings.partitions
         return (partition_of(store_id.encode(), count) + moved) % count
 
     async def produce(
         self, store_id: str, fact: Fact, partition: int, headers: Iterable[tuple[str, bytes]] = ()
     ) -> None:
-        """Send hours and zone to a partition of choice."""
+        """Send hours and timezone to a partition."""
         closes, zone = fact
         for spec, value in (
             (STORE_BUSINESS_HOURS, encode_hours(store_id, [(0, "09:00", closes)])),
@@ -95,44 +95,48 @@ class Clients:
             )
 
     async def put(self, store_id: str, fact: Fact) -> None:
-        """Send hours and zone over HTTP."""
+        """Send hours and timezone over HTTP."""
         closes, zone = fact
         for path, body in (
             ("business_hours", {"hours": [[0, "09:00", closes]]}),
             ("timezone", {"timezone": zone}),
         ):
-            answer = await self.http.ask("PUT", f"/stores/{store_id}/{path}", json=body)
+            answer = await self.http.request("PUT", f"/stores/{store_id}/{path}", json=body)
             assert answer[0] == 202, answer
 
     async def poll(self, store_id: str) -> None:
         body = {"status": "active", "timestamp_utc": MONDAY}
-        answer = await self.http.ask("POST", f"/stores/{store_id}/status", json=body)
+        answer = await self.http.request("POST", f"/stores/{store_id}/status", json=body)
         assert answer[0] == 202, answer
 
     async def report(self, store_id: str) -> dict[str, Any]:
-        status, report = await self.http.finished(await self.http.trigger_at(store_id, REFERENCE))
+        status, report = await self.http.wait_until_finished(
+            await self.http.trigger_at(store_id, REFERENCE)
+        )
         assert status == "complete", report
         return report
 
-    async def wrong(self, expected: dict[str, Fact]) -> list[str]:
-        """What reports and the API's view say of these stores that is not as expected."""
+    async def differences(self, expected: dict[str, Fact]) -> list[str]:
+        """Return a line for each difference of reports and the API's views from these facts."""
         reports = dict(
             zip(expected, await asyncio.gather(*map(self.report, expected)), strict=True)
         )
-        found = []
+        lines = []
         for store_id, (closes, zone) in expected.items():
             report = reports[store_id]
             if zone == "UTC" and report["uptime_last_day"] != HOURS_OPEN[closes]:
-                found.append(f"{store_id}: {report['uptime_last_day']} hours open")
+                lines.append(f"{store_id}: {report['uptime_last_day']} hours open")
             hours = [[0, "09:00", closes]]
-            _, view = await self.http.ask("GET", f"/stores/{store_id}")
-            for what, told in (("report", report), ("view", view)):
-                if (told["business_hours"], told["timezone"]) != (hours, zone):
-                    found.append(f"{what} {store_id}: {told['business_hours']} {told['timezone']}")
-        return found
+            _, view = await self.http.request("GET", f"/stores/{store_id}")
+            for name, answer in (("report", report), ("view", view)):
+                if (answer["business_hours"], answer["timezone"]) != (hours, zone):
+                    lines.append(
+                        f"{name} {store_id}: {answer['business_hours']} {answer['timezone']}"
+                    )
+        return lines
 
-    async def explained(self, store_id: str) -> str:
-        """What `store-uptime explain` says of a report made now."""
+    async def explain_outcome(self, store_id: str) -> str:
+        """Make a report, and return the outcome that `store-uptime explain` prints for it."""
         report = await self.report(store_id)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "stream_app.cli.main", "explain", report["report_id"]),
@@ -154,7 +158,7 @@ async def clients_of(product: Deployment) -> AsyncIterator[Clients]:
 
 
 async def read_from_the_beginning(product: Deployment) -> None:
-    """Workers stopped, the group's offsets of all sources at the beginning, workers started."""
+    """Restart the workers with the group's offsets at the beginning of all source topics."""
     await product.stop_workers()
     settings = product.settings
     consumer = AIOKafkaConsumer(**connection(settings), group_id=APP_ID, enable_auto_commit=False)
@@ -168,7 +172,7 @@ async def read_from_the_beginning(product: Deployment) -> None:
         consumer.assign(sources)
         beginning = await consumer.beginning_offsets(sources)
         async with asyncio.timeout(60):
-            # the broker counts a worker as a member until it leaves or its session ends
+            # a worker is a member of the group until it leaves or its session ends
             while not await _committed(consumer, beginning):  # noqa: ASYNC110  another process
                 await asyncio.sleep(1)
     finally:
@@ -176,7 +180,7 @@ async def read_from_the_beginning(product: Deployment) -> None:
     for worker in product.workers.values():
         worker.mark()
     await product.start_workers()
-    await product.shared_out()
+    await product.wait_until_all_own()
 
 
 async def _committed(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> bool:
@@ -188,7 +192,7 @@ async def _committed(consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, i
 
 
 async def compact(settings: Settings, clients: Clients) -> None:
-    """Have the broker compact hours and zones now, and wait for it."""
+    """Let the broker compact hours and timezones now, and wait until it has."""
     quickly = {"segment.ms": "100", "min.cleanable.dirty.ratio": "0.0", "segment.bytes": "1048576"}
     admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
@@ -209,7 +213,7 @@ async def compact(settings: Settings, clients: Clients) -> None:
     }
     async with asyncio.timeout(120):
         while True:
-            # the last segment of a log is never compacted: it has to be closed by a record
+            # the last segment of a log is never compacted: a new record has to close it
             for partition, store_id in filler.items():
                 await clients.produce(store_id, RIGHT, partition)
             await asyncio.sleep(2)
@@ -225,12 +229,12 @@ async def compact(settings: Settings, clients: Clients) -> None:
                 return
 
 
-Told = list[tuple[Fact, int | None]]
-"""Facts of a store in their order, each with where it goes: by HTTP (None), to partition 0 (-1), or
-so many partitions beyond the store's own."""
+SentFacts = list[tuple[Fact, int | None]]
+"""The facts of a store in the order of sending, each with its way: None by HTTP, -1 to partition 0,
+other numbers to the partition that is as many numbers after the store's own."""
 
 BETWEEN: Final = ("12:00", "Asia/Tokyo")
-CASES: Final[tuple[Told, ...]] = (
+CASES: Final[tuple[SentFacts, ...]] = (
     [(OLD, -1), (RIGHT, None)],
     [(OLD, None), (RIGHT, -1)],
     [(RIGHT, 3)],
@@ -242,47 +246,47 @@ CASES: Final[tuple[Told, ...]] = (
 )
 
 
-async def tell(clients: Clients, facts: Told) -> str:
-    """A new store that is told these facts; all end with the right one."""
-    store_id = store_not_of(0)
-    for fact, place in facts:
-        if place is None:
+async def send_facts(clients: Clients, facts: SentFacts) -> str:
+    """Send facts of a new store, of which the last is `RIGHT`, and return the store's id."""
+    store_id = new_store_outside(0)
+    for fact, moved in facts:
+        if moved is None:
             await clients.put(store_id, fact)
         else:
-            partition = 0 if place < 0 else clients.partition(store_id, place)
+            partition = 0 if moved < 0 else clients.partition(store_id, moved)
             await clients.produce(store_id, fact, partition)
     await clients.poll(store_id)
     return store_id
 
 
 @pytest.mark.faults_short
-async def test_the_last_record_counts_on_whatever_partition_and_however_often_it_is_read(
+async def test_the_last_record_counts_on_any_partition_and_after_it_is_read_again(
     tmp_path: Path,
 ) -> None:
     async with deployment(tmp_path, workers=2) as product, clients_of(product) as clients:
         await product.stop_workers()
-        expected = {await tell(clients, facts): RIGHT for facts in CASES}
+        expected = {await send_facts(clients, facts): RIGHT for facts in CASES}
         await product.start_workers()
-        await product.ready()
-        assert await clients.wrong(expected) == []
+        await product.wait_until_ready()
+        assert await clients.differences(expected) == []
         for store_id in list(expected)[:2]:
-            assert await clients.explained(store_id) == "agrees"
+            assert await clients.explain_outcome(store_id) == "agrees"
 
-        # with workers up: each record is applied before the next one comes
-        expected |= {await tell(clients, facts): RIGHT for facts in CASES[:4]}
-        assert await clients.wrong(expected) == []
+        # while workers run, each record is applied before the next one comes
+        expected |= {await send_facts(clients, facts): RIGHT for facts in CASES[:4]}
+        assert await clients.differences(expected) == []
 
         await read_from_the_beginning(product)
-        assert await clients.wrong(expected) == []
+        assert await clients.differences(expected) == []
         product.check_nothing_crashed()
 
 
 @pytest.mark.faults_short
-async def test_a_header_that_no_worker_wrote_holds_nothing_up(tmp_path: Path) -> None:
+async def test_a_forged_origin_header_does_not_outrank_later_records(tmp_path: Path) -> None:
     async with deployment(tmp_path, workers=1) as product, clients_of(product) as clients:
         expected: dict[str, Fact] = {}
         for moved in (0, 1):
-            store_id = store_not_of(0)
+            store_id = new_store_outside(0)
             own = clients.partition(store_id)
             claimed = {
                 "append_time_ms": 4_000_000_000_000,
@@ -292,44 +296,44 @@ async def test_a_header_that_no_worker_wrote_holds_nothing_up(tmp_path: Path) ->
             header = (ORIGIN_HEADER, orjson.dumps(claimed))
             await clients.produce(store_id, OLD, own, [header])
             await clients.poll(store_id)
-            assert await clients.wrong({store_id: OLD}) == []
+            assert await clients.differences({store_id: OLD}) == []
             await clients.put(store_id, BETWEEN)
-            assert await clients.wrong({store_id: BETWEEN}) == []
+            assert await clients.differences({store_id: BETWEEN}) == []
             await clients.produce(store_id, RIGHT, 0)
             expected[store_id] = RIGHT
-        assert await clients.wrong(expected) == []
+        assert await clients.differences(expected) == []
         await read_from_the_beginning(product)
-        assert await clients.wrong(expected) == []
+        assert await clients.differences(expected) == []
         product.check_nothing_crashed()
 
 
 async def test_compaction_leaves_the_record_that_counts(tmp_path: Path) -> None:
     async with deployment(tmp_path, workers=2) as product, clients_of(product) as clients:
-        expected = {await tell(clients, facts): RIGHT for facts in CASES}
-        # forwarded records stand behind newer ones then
+        expected = {await send_facts(clients, facts): RIGHT for facts in CASES}
+        # afterwards forwarded records have higher offsets than newer ones
         await read_from_the_beginning(product)
-        assert await clients.wrong(expected) == []
+        assert await clients.differences(expected) == []
 
         await compact(product.settings, clients)
         await read_from_the_beginning(product)
-        # the API makes its view anew from what compaction has left
+        # the API builds its view anew from the records that compaction has left
         await product.api.stop()
         await product.api.start()
-        await product.ready()
-        assert await clients.wrong(expected) == []
+        await product.wait_until_ready()
+        assert await clients.differences(expected) == []
         for store_id in expected:
-            assert await clients.explained(store_id) == "agrees"
+            assert await clients.explain_outcome(store_id) == "agrees"
         await product.rebuild()
-        assert await clients.wrong(expected) == []
+        assert await clients.differences(expected) == []
         product.check_nothing_crashed()
 
 
 @pytest.mark.faults_short
 async def test_records_sent_at_once_to_wrong_partitions_and_by_http(tmp_path: Path) -> None:
     async with deployment(tmp_path, workers=2) as product, clients_of(product) as clients:
-        stores = [store_not_of(0) for _ in range(100)]
+        stores = [new_store_outside(0) for _ in range(100)]
 
-        async def tell_at_once(number: int, store_id: str) -> None:
+        async def send_at_once(number: int, store_id: str) -> None:
             misplaced = clients.produce(store_id, OLD, 0)
             if number % 2:
                 await misplaced
@@ -338,20 +342,20 @@ async def test_records_sent_at_once_to_wrong_partitions_and_by_http(tmp_path: Pa
                 await asyncio.gather(misplaced, clients.put(store_id, RIGHT))
             await clients.poll(store_id)
 
-        await asyncio.gather(*(tell_at_once(*each) for each in enumerate(stores)))
-        expected = await last_taken(product.settings, set(stores))
+        await asyncio.gather(*(send_at_once(*each) for each in enumerate(stores)))
+        expected = await last_appended(product.settings, set(stores))
         assert all(expected[store_id] == RIGHT for store_id in stores[1::2])
-        assert await clients.wrong(expected) == []
+        assert await clients.differences(expected) == []
         await read_from_the_beginning(product)
-        assert await clients.wrong(expected) == []
+        assert await clients.differences(expected) == []
 
 
-async def last_taken(settings: Settings, stores: set[str]) -> dict[str, Fact]:
-    """What the broker took last of each store, as the topics show it."""
+async def last_appended(settings: Settings, stores: set[str]) -> dict[str, Fact]:
+    """Return the facts of each store that the broker appended last, as the topics show it."""
     newest: list[dict[str, Any]] = [{}, {}]
     for facts, spec in zip(newest, COMPACTED, strict=True):
         sent = [record for record in await records_of(settings, spec) if not record.headers]
-        for record in sorted(sent, key=lambda record: _taken(record, settings)):
+        for record in sorted(sent, key=lambda record: _append_order(record, settings)):
             facts[record.key.decode()] = orjson.loads(record.value)
     hours, zones = newest
     return {
@@ -360,6 +364,6 @@ async def last_taken(settings: Settings, stores: set[str]) -> dict[str, Fact]:
     }
 
 
-def _taken(record: Any, settings: Settings) -> tuple[int, bool, int]:
+def _append_order(record: Any, settings: Settings) -> tuple[int, bool, int]:
     own = partition_of(record.key, settings.partitions) == record.partition
     return record.timestamp, own, record.offset

@@ -1,4 +1,4 @@
-"""Fault 17, at the edge of the retention: the order of months decides nothing either."""
+"""Fault 17 with months of polls: their order changes no report within the retention."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import WEEK
 from tests.faults.deployment import deployment
-from tests.faults.oracle import dead_letters
+from tests.faults.oracle import read_dead_letters
 from tests.faults.report_requests import Client, microseconds
 from tests.minute_walk import public_figures, walk
 
@@ -35,7 +35,7 @@ STORES_OF_AN_ORDER: Final = 3
 
 
 def _facts() -> list[Poll]:
-    """A quarter of a year of polls: most are older than what is kept; some contradict."""
+    """Make polls of a quarter of a year: most are older than the retention, some contradict."""
     randomness = random.Random(17)
     polls = [
         (
@@ -47,7 +47,7 @@ def _facts() -> list[Poll]:
     contradicted = [
         (instant, "inactive" if status == "active" else "active") for instant, status in polls[:200]
     ]
-    # the newest hours come one by one, into buckets that older ones have to leave
+    # polls of the newest hours, which push older polls out of their buckets
     live = [(NEWEST - timedelta(minutes=7 * number), "active") for number in range(200)]
     return [*polls, *contradicted, *live]
 
@@ -77,18 +77,18 @@ async def test_facts_older_than_the_retention_in_any_order(tmp_path: Path) -> No
                     value = _record(store_id, polls[start : start + size])
                     await sink.send(STORE_STATUS, store_id.encode(), value)
         await _compare(product, stores, expected)
-        # what had moved between buckets is in the changelog as well
+        # polls that moved from one bucket to another are in the changelog as well
         await product.rebuild()
         await _compare(product, stores, expected)
         async with RecordSink(product.settings) as sink:
             for store_id in stores:
-                # all of it again, months late: it was dropped, and stays so
+                # all polls again, months late: those that were dropped stay dropped
                 for start in range(0, len(facts), 512):
                     value = _record(store_id, facts[start : start + 512])
                     await sink.send(STORE_STATUS, store_id.encode(), value)
         await _compare(product, stores, expected)
-        # what came too late to be kept was refused, and nothing else
-        reasons = [letter.reason for letter in await dead_letters(product.settings)]
+        # only polls that came too late to be stored were rejected
+        reasons = [dead_letter.reason for dead_letter in await read_dead_letters(product.settings)]
         assert reasons
         assert [reason for reason in reasons if "STORE_UPTIME_RETENTION" not in reason] == []
         product.check_nothing_crashed()
@@ -108,17 +108,19 @@ async def _compare(
 ) -> None:
     async with Client(product.address) as client:
 
-        async def wrong(store_id: str, at: datetime) -> str | None:
-            status, content = await client.finished(await client.trigger_at(store_id, at))
+        async def difference(store_id: str, at: datetime) -> str | None:
+            status, content = await client.wait_until_finished(
+                await client.trigger_at(store_id, at)
+            )
             if at in expected:
                 figures = {name: content.get(name) for name in expected[at]}
                 right = (status, figures) == ("complete", expected[at])
             else:
-                # no figure at all, rather than one that some order of events gave
+                # no figure at all, rather than one that depends on the order of the polls
                 right = status == "failed" and "STORE_UPTIME_RETENTION" in content["reason"]
             return None if right else f"{stores[store_id]}, at {at}: {status} {content}"
 
-        found = await asyncio.gather(
-            *(wrong(store_id, at) for store_id in stores for at in (*KEPT, *DROPPED))
+        differences = await asyncio.gather(
+            *(difference(store_id, at) for store_id in stores for at in (*KEPT, *DROPPED))
         )
-    assert [text for text in found if text is not None] == []
+    assert [text for text in differences if text is not None] == []

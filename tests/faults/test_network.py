@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.faults, pytest.mark.timeout(420)]
 async def test_a_worker_is_cut_off_for_longer_than_its_session(
     faulty: UnderLoad, how: Cut, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it had on its way arrives after another one has taken over, and must not count."""
+    """The worker's records in flight arrive after another owns its partitions; they are ignored."""
     async with (
         second_network(monkeypatch) as network,
         faulty(f"15: network of a worker cut ({how}) beyond its session", workers=1) as scene,
@@ -32,18 +32,18 @@ async def test_a_worker_is_cut_off_for_longer_than_its_session(
         victim = scene.product.new_worker("worker-2", program=program)
         victim.may_end(FENCED)
         await victim.start()
-        await victim.wait_until_said(OWNS)
-        await scene.load.acknowledged(300)
+        await victim.wait_until_logged(OWNS)
+        await scene.load.wait_until_acknowledged(300)
         for process in (heir, victim):
             process.mark()
-        scene.fault()
+        scene.mark_fault()
         await network.cut(how)
-        await heir.wait_until_said(OWNS_ALL)
-        # newer polls of the same stores, into buckets that the other one has in hand
-        await scene.load.acknowledged(500)
+        await heir.wait_until_logged(OWNS_ALL)
+        # newer polls of the same stores, in buckets for which the victim has records in flight
+        await scene.load.wait_until_acknowledged(500)
         await network.mend()
-        await victim.wait_until_said(OWNS)
-        assert victim.said(LOST)
+        await victim.wait_until_logged(OWNS)
+        assert victim.logged(LOST)
 
 
 async def test_a_worker_is_cut_off_for_less_than_its_session(
@@ -56,12 +56,12 @@ async def test_a_worker_is_cut_off_for_less_than_its_session(
         program = ("env", f"STORE_UPTIME_KAFKA_BOOTSTRAP={network.address}", *COMMAND)
         victim = scene.product.new_worker("worker-2", program=program)
         await victim.start()
-        await victim.wait_until_said(OWNS)
+        await victim.wait_until_logged(OWNS)
         for how in ("refused", "silent"):
             victim.mark()
-            scene.fault()
+            scene.mark_fault()
             await network.cut(how)
             await asyncio.sleep(5)
             await network.mend()
-            await victim.wait_until_said(BACK)
-            await scene.load.acknowledged(300)
+            await victim.wait_until_logged(BACK)
+            await scene.load.wait_until_acknowledged(300)

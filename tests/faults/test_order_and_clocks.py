@@ -1,4 +1,4 @@
-"""Faults 17 and 18: facts in any order, number and lateness; clocks that change; unknown zones."""
+"""Faults 17 and 18: facts repeated, reordered and late; clock changes; unknown timezones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from tests.faults.deployment import deployment
-from tests.faults.oracle import dead_letters
+from tests.faults.oracle import read_dead_letters
 from tests.faults.report_requests import Client, microseconds
 from tests.minute_walk import public_figures, walk
 
@@ -39,7 +39,7 @@ REFERENCE: Final = datetime(2024, 11, 4, 5, 30, tzinfo=UTC)
 
 
 def _facts() -> Polls:
-    """Polls of a week and before it: contradictions, doubles, late ones and later ones."""
+    """Make polls of more than a week: some contradict, some are months late or too new."""
     randomness = random.Random(17)
     polls = [
         (
@@ -86,7 +86,9 @@ async def test_any_order_and_any_batches_give_the_same_report(tmp_path: Path) ->
                     await send(store_id, order, size)
 
         async def report(store_id: str) -> dict[str, Any]:
-            status, content = await client.finished(await client.trigger_at(store_id, REFERENCE))
+            status, content = await client.wait_until_finished(
+                await client.trigger_at(store_id, REFERENCE)
+            )
             assert status == "complete", content
             return content
 
@@ -101,7 +103,9 @@ async def test_any_order_and_any_batches_give_the_same_report(tmp_path: Path) ->
 
 
 @pytest.mark.faults_short
-async def test_polls_ahead_of_the_clock_are_refused_and_move_nobody(tmp_path: Path) -> None:
+async def test_polls_ahead_of_the_clock_are_rejected_and_move_no_reference_time(
+    tmp_path: Path,
+) -> None:
     now = datetime.fromtimestamp(time.time() // 60 * 60, UTC)
     fine, ahead = now + timedelta(minutes=2), now + timedelta(minutes=30)
     store_id = str(uuid.uuid4())
@@ -111,23 +115,23 @@ async def test_polls_ahead_of_the_clock_are_refused_and_move_nobody(tmp_path: Pa
                 (microseconds(instant), active)
                 for instant, active in ((now - timedelta(hours=3), True), (fine, False))
             ]
-            half_bad = encode_poll_batch(store_id, [*polls, (microseconds(ahead), False)])
-            all_bad = encode_poll_batch(store_id, [(microseconds(ahead), False)])
-            for value in (half_bad, all_bad):
+            partly_rejected = encode_poll_batch(store_id, [*polls, (microseconds(ahead), False)])
+            all_rejected = encode_poll_batch(store_id, [(microseconds(ahead), False)])
+            for value in (partly_rejected, all_rejected):
                 await sink.send(STORE_STATUS, store_id.encode(), value)
         path = f"/stores/{store_id}/status"
         body = {"status": "inactive", "timestamp_utc": ahead.isoformat()}
-        assert (await client.ask("POST", path, json=body))[0] == 422
+        assert (await client.request("POST", path, json=body))[0] == 422
 
-        # no time named: the newest poll of all, and that is not the one of the broken clock
-        status, content = await client.ask("POST", f"/trigger_report/{store_id}")
+        # without a time the newest poll decides, and the poll that is ahead of the clock does not
+        status, content = await client.request("POST", f"/trigger_report/{store_id}")
         assert status == 202
-        _, content = await client.finished(content["report_id"])
+        _, content = await client.wait_until_finished(content["report_id"])
         assert content["reference_time"] == fine.isoformat().replace("+00:00", "Z")
         assert content["polls_counted"] == 2
-        letters = await dead_letters(product.settings)
-        assert len(letters) == 3
-        assert all("ahead of the clock" in letter.reason for letter in letters)
+        dead_letters = await read_dead_letters(product.settings)
+        assert len(dead_letters) == 3
+        assert all("ahead of the clock" in dead_letter.reason for dead_letter in dead_letters)
 
 
 ZONES: Final = {
@@ -154,7 +158,7 @@ HOURS: Final[tuple[Hours, ...]] = (
 
 async def test_clock_changes_and_unknown_zones(tmp_path: Path) -> None:
     randomness = random.Random(18)
-    asked: list[tuple[str, str, Hours, Polls, datetime]] = []
+    requests: list[tuple[str, str, Hours, Polls, datetime]] = []
     async with deployment(tmp_path, workers=2) as product, Client(product.address) as client:
         async with RecordSink(product.settings) as sink:
             for zone, texts in ZONES.items():
@@ -173,7 +177,7 @@ async def test_clock_changes_and_unknown_zones(tmp_path: Path) -> None:
                     await sink.send(STORE_TIMEZONES, key, encode_timezone(store_id, zone))
                     await sink.send(STORE_BUSINESS_HOURS, key, encode_hours(store_id, hours))
                     await sink.send(STORE_STATUS, key, encode_poll_batch(store_id, batch))
-                    asked += [(store_id, zone, hours, polls, at) for at in references]
+                    requests += [(store_id, zone, hours, polls, at) for at in references]
 
         places = asyncio.Semaphore(16)
 
@@ -181,19 +185,21 @@ async def test_clock_changes_and_unknown_zones(tmp_path: Path) -> None:
             store_id: str, zone: str, hours: Hours, polls: Polls, at: datetime
         ) -> str | None:
             async with places:
-                status, content = await client.finished(await client.trigger_at(store_id, at))
+                status, content = await client.wait_until_finished(
+                    await client.trigger_at(store_id, at)
+                )
             assert status == "complete", content
             expected = public_figures(walk(hours, zone, polls, at))
             shown = {figure: content[figure] for figure in expected}
             return None if shown == expected else f"{zone!r} {hours} {at}: {shown} not {expected}"
 
-        found = await asyncio.gather(*(difference(*each) for each in asked))
-    assert len(found) > 60
-    assert [text for text in found if text is not None] == []
+        differences = await asyncio.gather(*(difference(*each) for each in requests))
+    assert len(differences) > 60
+    assert [text for text in differences if text is not None] == []
 
 
 async def test_zones_change_while_the_load_runs(faulty: UnderLoad) -> None:
-    """The load changes hours and zones all the while; the last word of each is what counts."""
+    """The load changes hours and timezones all the time; the last record of each store counts."""
     async with faulty("18: clock changes, unknown zones and changes of both", workers=2) as scene:
-        await scene.load.acknowledged(1500)
+        await scene.load.wait_until_acknowledged(1500)
         assert len(set(scene.ledger.zones.values())) > 3

@@ -1,4 +1,4 @@
-"""Fault 16: records that nobody can use, on every topic, among those that count."""
+"""Fault 16: unusable records on every topic, among those that count."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from stream_app.contracts.topics import (
     WATERMARKS,
 )
 from stream_app.kafka.clients import connection
-from tests.faults.oracle import dead_letters
+from tests.faults.oracle import read_dead_letters
 from tests.faults.report_requests import microseconds
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ REQUESTS: Final = {
     "a report id that is none": _poll(report_id="mine"),
     "a time that is a number": _poll(report_id=STORE, reference_time=5),
 }
-REFUSED: Final = {
+REJECTED: Final = {
     STORE_STATUS.name: POLLS | ANY_TOPIC,
     STORE_BUSINESS_HOURS.name: HOURS | ANY_TOPIC,
     STORE_TIMEZONES.name: ZONES | ANY_TOPIC,
@@ -120,42 +120,46 @@ KEYS: Final = (STORE.encode(), None, b"", b"\xff", b"k" * 10_000)
 async def test_poison_on_every_topic(faulty: UnderLoad, codec: str | None) -> None:
     fault = f"16: poison records of every kind on every topic, {codec or 'not compressed'}"
     async with faulty(fault, workers=2) as scene:
-        sent = await _poison(scene, codec)
-        await _odd_but_good(scene, codec or "gzip")
-        scene.refused = len(sent)
-        letters = await dead_letters(scene.product.settings)
-        while len(letters) < len(sent):
+        sent = await _send_poison(scene, codec)
+        await _send_odd_but_valid(scene, codec or "gzip")
+        scene.expected_dead_letters = len(sent)
+        dead_letters = await read_dead_letters(scene.product.settings)
+        while len(dead_letters) < len(sent):
             await asyncio.sleep(0.2)
-            letters = await dead_letters(scene.product.settings)
-        told = Counter(tuple(letter.source.values()) for letter in letters)
-        assert told == Counter(sent.keys()), "each once, and nothing else"
-        for letter in letters:
-            value, key = sent[tuple(letter.source.values())]
-            assert (letter.original, letter.key) == (value, key)
-            assert letter.reason
-        await scene.load.acknowledged(300)
+            dead_letters = await read_dead_letters(scene.product.settings)
+        sources = Counter(tuple(dead_letter.source.values()) for dead_letter in dead_letters)
+        assert sources == Counter(sent.keys()), "each once, and nothing else"
+        for dead_letter in dead_letters:
+            value, key = sent[tuple(dead_letter.source.values())]
+            assert (dead_letter.original, dead_letter.key) == (value, key)
+            assert dead_letter.reason
+        await scene.load.wait_until_acknowledged(300)
         for worker in scene.product.workers.values():
-            assert worker.said(r"rejected store-status/\d/\d+: ")
+            assert worker.logged(r"rejected store-status/\d/\d+: ")
 
 
-async def _poison(
+async def _send_poison(
     scene: Scenario, codec: str | None
 ) -> dict[tuple[Any, ...], tuple[bytes | None, bytes | None]]:
-    """Where each refused record stands, and what it holds."""
+    """Send unusable records, and return the value and key of each that a worker rejects.
+
+    The keys of the result are topic, partition and offset.
+    """
     sent: dict[tuple[Any, ...], tuple[bytes | None, bytes | None]] = {}
     partitions = scene.product.settings.partitions
     right = partition_of(STORE.encode(), partitions)
     async with AIOKafkaProducer(
         **connection(scene.product.settings), acks="all", compression_type=codec
     ) as kafka:
-        for topic, values in REFUSED.items():
+        for topic, values in REJECTED.items():
             for number, value in enumerate(values.values()):
                 key = KEYS[number % len(KEYS)]
                 if topic in COMPACTED and (key is None or value is None):
-                    # the broker takes none without a key; and no value takes back what is known of
-                    # a store, where the key names one
+                    # a compacted topic needs a key, and a record without a value under the key of
+                    # a store would delete the facts of that store
                     key = b"k"
-                # one that names its store would be passed on, and refused where it belongs
+                # a record of a known store on a wrong partition would be forwarded to its own
+                # partition, and rejected there
                 partition = right if value and STORE.encode() in value else number % partitions
                 headers = [("content-type", b"\xff")] if number % 3 else None
                 stored = await kafka.send_and_wait(topic, value, key, partition, headers=headers)
@@ -166,8 +170,8 @@ async def _poison(
     return sent
 
 
-async def _odd_but_good(scene: Scenario, codec: str) -> None:
-    """What looks wrong and is not: it counts like everything else."""
+async def _send_odd_but_valid(scene: Scenario, codec: str) -> None:
+    """Send records that look wrong and are valid: they count like all others."""
     store = scene.stores[0]
     polls = [
         (store.reference - timedelta(seconds=7 * number), "active" if number % 5 else "inactive")
@@ -187,8 +191,8 @@ async def _odd_but_good(scene: Scenario, codec: str) -> None:
         compression_type=codec,
         max_request_size=8_000_000,
     ) as kafka:
-        # more than a plain record may hold, compressed to less, under another store's key
+        # larger than a record may be without compression, and with the key of another store
         await kafka.send_and_wait(STORE_STATUS.name, value, STORE.encode())
         await kafka.send_and_wait(STORE_STATUS.name, odd, None)
-    scene.ledger.sending(store.id, [*polls, one])
-    scene.ledger.polls_acknowledged(store.id, [*polls, one])
+    scene.ledger.add_sent(store.id, [*polls, one])
+    scene.ledger.add_acknowledged(store.id, [*polls, one])

@@ -1,4 +1,4 @@
-"""Fault 16, beyond the agents: what unpacks to more, what looks right, and who reads it later."""
+"""Fault 16 for all readers: large compressed records, forged ones, and poison in dead letters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from stream_app.contracts.topics import (
 from stream_app.kafka.clients import connection
 from tests.e2e.product import broker_environment, run
 from tests.faults.deployment import deployment
-from tests.faults.oracle import dead_letters
+from tests.faults.oracle import read_dead_letters
 from tests.faults.report_requests import Client, microseconds
 from tests.faults.test_poison import ANY_TOPIC
 
@@ -47,7 +47,7 @@ POLLS: Final = 100_000
 
 
 def _client(settings: Settings) -> AIOKafkaProducer:
-    """A producer that packs twenty megabytes into some kilobytes."""
+    """Make a producer that compresses twenty megabytes to some kilobytes."""
     return AIOKafkaProducer(
         **connection(settings),
         acks="all",
@@ -56,69 +56,76 @@ def _client(settings: Settings) -> AIOKafkaProducer:
     )
 
 
-async def test_records_that_unpack_to_more_and_forgeries(faulty: UnderLoad) -> None:
+async def test_large_compressed_records_and_forged_ones(faulty: UnderLoad) -> None:
     async with faulty("16: records that unpack to 20 MB, and forged ones", workers=2) as scene:
         product = scene.product
         async with _client(product.settings) as kafka, Client(product.address) as client:
-            packed = await _packed(kafka)
-            half_bad = await _half_bad(kafka, scene)
-            answers = await _forged_results(kafka)
-            await _forged_watermarks(kafka, product.settings)
-            asked = await _unusable_requests(kafka)
-            scene.refused = len(packed) + 1 + len(asked)
+            large = await _send_large_records(kafka)
+            partly_rejected = await _send_partly_rejected(kafka, scene)
+            answers = await _send_forged_results(kafka)
+            await _send_forged_watermarks(kafka, product.settings)
+            report_ids = await _send_unusable_requests(kafka)
+            scene.expected_dead_letters = len(large) + 1 + len(report_ids)
 
-            for report_id in asked:
-                ended, content = await client.finished(report_id, known=False)
+            for report_id in report_ids:
+                ended, content = await client.wait_until_finished(report_id, known=False)
                 assert ended == "failed"
                 assert content["reason"]
-            for report_id, answered in answers.items():
+            for report_id, code in answers.items():
                 for accept in ("application/json", "text/csv"):
-                    status, content = await client.ask(
+                    status, content = await client.request(
                         "GET", f"/get_report/{report_id}", headers={"Accept": accept}
                     )
-                    assert (status, content.get("status")) == (answered, answered), content
+                    assert (status, content.get("status")) == (code, code), content
             for store in scene.stores[:8]:
-                # no time named: the newest poll of all, which no forgery may move
-                status, content = await client.ask("POST", f"/trigger_report/{store.id}")
+                # without a time the newest poll decides, which no forged record may change
+                status, content = await client.request("POST", f"/trigger_report/{store.id}")
                 assert status == 202, content
-                ended, content = await client.finished(content["report_id"])
+                ended, content = await client.wait_until_finished(content["report_id"])
                 assert ended == "complete", content
                 assert content["reference_time"] < "2025"
 
-        letters = await dead_letters(product.settings)
-        while len(letters) < scene.refused:
+        dead_letters = await read_dead_letters(product.settings)
+        while len(dead_letters) < scene.expected_dead_letters:
             await asyncio.sleep(0.2)
-            letters = await dead_letters(product.settings)
-        found = {tuple(letter.source.values()): letter for letter in letters}
-        for place, value in packed.items():
-            assert found[place].truncated
-            assert found[place].original == value[:KEPT_BYTES]
-            assert f"the first {KEPT_BYTES} of {len(value)} bytes" in found[place].reason
-        (place, value), *_ = half_bad.items()
-        assert found[place].original == value
-        assert found[place].reason.startswith("100 polls rejected: ")
+            dead_letters = await read_dead_letters(product.settings)
+        by_source = {
+            tuple(dead_letter.source.values()): dead_letter for dead_letter in dead_letters
+        }
+        for source, value in large.items():
+            assert by_source[source].truncated
+            assert by_source[source].original == value[:KEPT_BYTES]
+            assert f"the first {KEPT_BYTES} of {len(value)} bytes" in by_source[source].reason
+        (source, value), *_ = partly_rejected.items()
+        assert by_source[source].original == value
+        assert by_source[source].reason.startswith("100 polls rejected: ")
 
-        # what it knows of reports and stores is read from the topics anew, poison included
+        # the API reads reports and stores from the topics again, with the poison
         assert await product.api.stop() == 0
         await product.api.start()
-        await product.ready()
+        await product.wait_until_ready()
         for process in product.processes:
-            assert not process.said("Traceback|internal error")
+            assert not process.logged("Traceback|internal error")
 
 
-async def _packed(kafka: AIOKafkaProducer) -> dict[tuple[Any, ...], bytes]:
-    """One on every topic that is read; those that the workers refuse."""
+async def _send_large_records(kafka: AIOKafkaProducer) -> dict[tuple[Any, ...], bytes]:
+    """Send one to every topic that is read, and return those that the workers reject.
+
+    The keys of the result are topic, partition and offset.
+    """
     value = b'{"store_id": "%s"}' % (b"x" * UNPACKED_BYTES)
-    refused = {}
+    rejected = {}
     for spec in (*CONSUMED_TOPICS, REPORT_RESULTS, STORES, WATERMARKS):
         sent = await kafka.send_and_wait(spec.name, value, b"k", 0)
         if spec in CONSUMED_TOPICS:
-            refused[spec.name, 0, sent.offset] = value
-    return refused
+            rejected[spec.name, 0, sent.offset] = value
+    return rejected
 
 
-async def _half_bad(kafka: AIOKafkaProducer, scene: Scenario) -> dict[tuple[Any, ...], bytes]:
-    """A record of very many polls, of which some cannot be used; the others count."""
+async def _send_partly_rejected(
+    kafka: AIOKafkaProducer, scene: Scenario
+) -> dict[tuple[Any, ...], bytes]:
+    """Send a record of very many polls, of which some are unusable; the others count."""
     store = scene.stores[0]
     polls: list[Poll] = []
     items: list[Any] = []
@@ -132,17 +139,17 @@ async def _half_bad(kafka: AIOKafkaProducer, scene: Scenario) -> dict[tuple[Any,
             items.append([microseconds(instant), int(status == "active")])
     value = orjson.dumps({"store_id": store.id, "polls": items})
     partition = partition_of(store.id.encode(), scene.product.settings.partitions)
-    scene.ledger.sending(store.id, polls)
+    scene.ledger.add_sent(store.id, polls)
     sent = await kafka.send_and_wait(STORE_STATUS.name, value, store.id.encode(), partition)
-    scene.ledger.polls_acknowledged(store.id, polls)
+    scene.ledger.add_acknowledged(store.id, polls)
     return {(STORE_STATUS.name, partition, sent.offset): value}
 
 
 NO_REPORTS: Final[list[Any]] = [[], "x", 5, None, {}, {"store_id": 1e30}]
 
 
-async def _forged_results(kafka: AIOKafkaProducer) -> dict[str, int]:
-    """Results that nobody computed; what the API answers for each id."""
+async def _send_forged_results(kafka: AIOKafkaProducer) -> dict[str, int]:
+    """Send results that no worker computed, and return the API's status for each report id."""
     complete = {"status": "complete", "at": "2024-11-04T05:30:00Z"}
     answers = {}
     forged: list[tuple[HTTPStatus, dict[str, Any]]] = [
@@ -161,15 +168,15 @@ async def _forged_results(kafka: AIOKafkaProducer) -> dict[str, int]:
     return answers
 
 
-async def _forged_watermarks(kafka: AIOKafkaProducer, settings: Settings) -> None:
-    """Positions that no worker can have, of every partition and of some that do not exist."""
-    places: list[tuple[Any, Any]] = [
+async def _send_forged_watermarks(kafka: AIOKafkaProducer, settings: Settings) -> None:
+    """Send impossible watermarks of every partition, and of some that do not exist."""
+    partitions: list[tuple[Any, Any]] = [
         (spec.name, partition)
         for spec in SOURCE_TOPICS
         for partition in (True, *range(settings.partitions))
     ]
-    places += [("no-such-topic", 0), (STORE_STATUS.name, 10**6), (STORE_STATUS.name, -1)]
-    for topic, partition in places:
+    partitions += [("no-such-topic", 0), (STORE_STATUS.name, 10**6), (STORE_STATUS.name, -1)]
+    for topic, partition in partitions:
         for applied, newest_poll in ((0, 2**63), (0, -1), (0, True), (-1, None), (True, None)):
             value = orjson.dumps(
                 {
@@ -183,8 +190,8 @@ async def _forged_watermarks(kafka: AIOKafkaProducer, settings: Settings) -> Non
     await kafka.flush()
 
 
-async def _unusable_requests(kafka: AIOKafkaProducer) -> list[str]:
-    """Requests that tell their id and are wrong otherwise: who asked must not wait for ever."""
+async def _send_unusable_requests(kafka: AIOKafkaProducer) -> list[str]:
+    """Send wrong requests that have a report id: their reports fail, and no client waits."""
     store_id = str(uuid.uuid4())
     fields: tuple[dict[str, Any], ...] = (
         {},
@@ -194,27 +201,29 @@ async def _unusable_requests(kafka: AIOKafkaProducer) -> list[str]:
         {"store_id": store_id, "reference_time": "9999-12-31T23:59:59Z"},
         {"store_id": store_id, "requested_at": -1},
     )
-    asked = [str(uuid.uuid4()) for _ in fields]
-    for report_id, some in zip(asked, fields, strict=True):
+    report_ids = [str(uuid.uuid4()) for _ in fields]
+    for report_id, some in zip(report_ids, fields, strict=True):
         value = orjson.dumps({"report_id": report_id, **some})
         await kafka.send_and_wait(REPORT_REQUESTS.name, value, None)
-    return asked
+    return report_ids
 
 
-def _letter(original: bytes | None, **source: str | int) -> bytes:
+def _forged_dead_letter(original: bytes | None, **source: str | int) -> bytes:
     return encode_dead_letter(DeadLetter(source, "forged", original))
 
 
 async def test_poison_among_the_dead_letters(tmp_path: Path) -> None:
     store_id, instant = str(uuid.uuid4()), 1_730_698_200_000_000
     status = STORE_STATUS.name
-    good = _letter(encode_poll(store_id, instant, active=True), topic=status, partition=0, offset=0)
+    good = _forged_dead_letter(
+        encode_poll(store_id, instant, active=True), topic=status, partition=0, offset=0
+    )
     odd = [
-        _letter(None, topic=status, partition=0, offset=10**15),
-        _letter(b"\xff", topic=status, partition=-1, offset=-1),
-        _letter(b"{}", topic="no-such-topic", partition=0, offset=0),
-        _letter(b"x,active,now", file="/no/such/file.csv", line=2),
-        _letter(b"{}", http="\x1b[31m", path="/status", item=-1),
+        _forged_dead_letter(None, topic=status, partition=0, offset=10**15),
+        _forged_dead_letter(b"\xff", topic=status, partition=-1, offset=-1),
+        _forged_dead_letter(b"{}", topic="no-such-topic", partition=0, offset=0),
+        _forged_dead_letter(b"x,active,now", file="/no/such/file.csv", line=2),
+        _forged_dead_letter(b"{}", http="\x1b[31m", path="/status", item=-1),
         b'{"source": {"topic": ["x"]}, "reason": "", "original": {"base64": "!"}}',
         b'{"source": {"topic": "store-status"}, "reason": "\\u001b[2J", "original": null}',
     ]
@@ -224,10 +233,10 @@ async def test_poison_among_the_dead_letters(tmp_path: Path) -> None:
             await kafka.send_and_wait(status, b"refused by a worker", b"k", 0)
             for value in (*poison, None, *odd, good):
                 await kafka.send_and_wait(DEAD_LETTERS.name, value, b"k")
-        letters = len(poison) + 1 + len(odd) + 2
+        count = len(poison) + 1 + len(odd) + 2
 
         async def command(*arguments: str) -> tuple[int, str]:
-            ended = await asyncio.to_thread(
+            process = await asyncio.to_thread(
                 run,
                 "dead-letters",
                 *arguments,
@@ -235,22 +244,22 @@ async def test_poison_among_the_dead_letters(tmp_path: Path) -> None:
                 str(tmp_path),
                 environment=broker_environment(product.settings),
             )
-            assert "Traceback" not in ended.stderr, ended.stderr
-            # nothing that a terminal would obey
-            assert "\x1b" not in ended.stdout + ended.stderr
-            return ended.returncode, ended.stdout
+            assert "Traceback" not in process.stderr, process.stderr
+            # no control sequence reaches the terminal
+            assert "\x1b" not in process.stdout + process.stderr
+            return process.returncode, process.stdout
 
-        while (listed := await command("list", "--limit", "1000"))[1].count("\n") < letters:
-            assert listed[0] == 0, "the refused record becomes a letter a little later"
+        while (listed := await command("list", "--limit", "1000"))[1].count("\n") < count:
+            assert listed[0] == 0, "the rejected record becomes a dead letter a little later"
         assert (await command("list", "--limit", "1000", "--format", "json"))[0] == 0
-        for number in range(letters):
+        for number in range(count):
             assert (await command("show", str(number)))[0] == 0
 
-        code, said = await command("replay", "--all")
-        # the one that can be used is sent, whatever stands around it; the others are told
+        code, output = await command("replay", "--all")
+        # the usable one is sent although the others are not, and the exit code says so
         assert code == 1
-        assert f"{letters} dead letters: 1 sent and acknowledged" in said
-        while (await client.ask("GET", f"/stores/{store_id}"))[0] == 404:  # noqa: ASYNC110  over HTTP
+        assert f"{count} dead letters: 1 sent and acknowledged" in output
+        while (await client.request("GET", f"/stores/{store_id}"))[0] == 404:  # noqa: ASYNC110  over HTTP
             await asyncio.sleep(0.2)
-        await product.ready()
+        await product.wait_until_ready()
         product.check_nothing_crashed()

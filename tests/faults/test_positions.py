@@ -1,4 +1,4 @@
-"""Where the sources are read on: the changelog says it, and what the log lost is told."""
+"""The changelog decides at which offsets a worker reads on, and reports name lost input."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFERENCE: Final = datetime(2024, 2, 1, 11, tzinfo=UTC)
 
 
 class Scene:
-    """One store of a running product, and what an operator can do to its topics."""
+    """One store of a running product, and an operator who changes its topics."""
 
     def __init__(self, product: Deployment, client: Client) -> None:
         self.product = product
@@ -41,19 +41,21 @@ class Scene:
         self.partition = partition_of(self.store.encode(), product.settings.partitions)
         self.tp = TopicPartition(STORE_STATUS.name, self.partition)
 
-    async def ping(self, status: str, clock: str) -> None:
+    async def send_poll(self, status: str, clock: str) -> None:
         body = {"status": status, "timestamp_utc": f"2024-02-01T{clock}:00Z"}
-        answer, content = await self.client.ask("POST", f"/stores/{self.store}/status", json=body)
+        answer, content = await self.client.request(
+            "POST", f"/stores/{self.store}/status", json=body
+        )
         assert answer == 202, content
 
     async def last_hour(self) -> tuple[float, dict[str, Any]]:
-        """Minutes up in the last hour before the reference time, and the whole report."""
+        """Request a report, and return its minutes up in the last hour and the whole report."""
         report_id = await self.client.trigger_at(self.store, REFERENCE)
-        status, content = await self.client.finished(report_id)
+        status, content = await self.client.wait_until_finished(report_id)
         assert status == "complete", content
         return content["uptime_last_hour"], content
 
-    async def end(self) -> int:
+    async def end_offset(self) -> int:
         async with AIOKafkaConsumer(**connection(self.product.settings)) as consumer:
             return int((await consumer.end_offsets([self.tp]))[self.tp])
 
@@ -76,38 +78,40 @@ class Scene:
             **connection(self.product.settings), group_id=APP_ID, enable_auto_commit=False
         ) as consumer:
             consumer.assign(partitions)
-            ask = consumer.beginning_offsets if beginning else consumer.end_offsets
-            await consumer.commit(dict(await ask(partitions)))
+            fetch = consumer.beginning_offsets if beginning else consumer.end_offsets
+            await consumer.commit(dict(await fetch(partitions)))
 
-    async def letters(self) -> list[DeadLetter]:
+    async def dead_letters(self) -> list[DeadLetter]:
         tp = TopicPartition(DEAD_LETTERS.name, 0)
         async with AIOKafkaConsumer(
             **connection(self.product.settings), auto_offset_reset="earliest"
         ) as consumer:
             consumer.assign([tp])
             end = (await consumer.end_offsets([tp]))[tp]
-            letters: list[DeadLetter] = []
+            dead_letters: list[DeadLetter] = []
             while await consumer.position(tp) < end:
                 for records in (await consumer.getmany(timeout_ms=200)).values():
-                    letters += [decode_dead_letter(record.value) for record in records]
-            return letters
+                    dead_letters += [decode_dead_letter(record.value) for record in records]
+            return dead_letters
 
 
-async def test_polls_that_the_log_lost_before_a_worker_read_them_are_told(tmp_path: Path) -> None:
+async def test_polls_that_were_deleted_before_a_worker_read_them_are_reported_as_lost(
+    tmp_path: Path,
+) -> None:
     async with deployment(tmp_path, workers=1) as product, Client(product.address) as client:
         scene = Scene(product, client)
         worker = product.workers["worker-1"]
-        await scene.ping("active", "09:00")
+        await scene.send_poll("active", "09:00")
         minutes, content = await scene.last_hour()
         assert (minutes, "lost_input" in content) == (60, False)
 
         assert await worker.stop() == 0
-        first = await scene.end()
-        await scene.ping("inactive", "10:00")
-        await scene.ping("active", "10:30")
+        first = await scene.end_offset()
+        await scene.send_poll("inactive", "10:00")
+        await scene.send_poll("active", "10:30")
         await scene.delete_below(first + 2)
         await worker.start()
-        await product.ready()
+        await product.wait_until_ready()
 
         lost = {
             "topic": STORE_STATUS.name,
@@ -116,43 +120,43 @@ async def test_polls_that_the_log_lost_before_a_worker_read_them_are_told(tmp_pa
             "end_offset": first + 2,
         }
         assert (await scene.last_hour())[1]["lost_input"] == [lost]
-        assert worker.said(f"lost: the records of store-status/{scene.partition} from offset")
-        (letter,) = await scene.letters()
-        assert letter.source == {
+        assert worker.logged(f"lost: the records of store-status/{scene.partition} from offset")
+        (dead_letter,) = await scene.dead_letters()
+        assert dead_letter.source == {
             "topic": STORE_STATUS.name,
             "partition": scene.partition,
             "offset": first,
         }
-        assert "were deleted from the log" in letter.reason
+        assert "were deleted from the log" in dead_letter.reason
 
-        # it stands in the changelog: whoever owns the partition next says so too, and no more
+        # the changelog has the loss: the next owner reports it too, without another dead letter
         await product.rebuild()
         assert (await scene.last_hour())[1]["lost_input"] == [lost]
-        assert len(await scene.letters()) == 1
+        assert len(await scene.dead_letters()) == 1
 
 
 async def test_the_groups_offsets_decide_nothing(tmp_path: Path) -> None:
     async with deployment(tmp_path, workers=1) as product, Client(product.address) as client:
         scene = Scene(product, client)
         worker = product.workers["worker-1"]
-        await scene.ping("active", "09:00")
+        await scene.send_poll("active", "09:00")
         assert (await scene.last_hour())[0] == 60
 
-        # moved forward, over a record that no owner has applied
+        # the offsets are moved forward, past a record that no owner has applied
         assert await worker.stop() == 0
-        await scene.ping("inactive", "10:30")
+        await scene.send_poll("inactive", "10:30")
         await scene.set_group_to(beginning=False)
         await worker.start()
         minutes, content = await scene.last_hour()
         assert (minutes, "lost_input" in content) == (30, False)
 
-        # moved back to the beginning: all is read again, and changes nothing
+        # the offsets are moved back to the beginning: all records are read again, without effect
         assert await worker.stop() == 0
         await scene.set_group_to(beginning=True)
         await worker.start()
         assert (await scene.last_hour())[0] == 30
 
-        # expired
+        # the offsets have expired
         assert await worker.stop() == 0
         admin = AIOKafkaAdminClient(**connection(product.settings))
         await admin.start()
@@ -162,4 +166,4 @@ async def test_the_groups_offsets_decide_nothing(tmp_path: Path) -> None:
         await worker.start()
         minutes, content = await scene.last_hour()
         assert (minutes, "lost_input" in content) == (30, False)
-        assert await scene.letters() == []
+        assert await scene.dead_letters() == []

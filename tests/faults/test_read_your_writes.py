@@ -1,4 +1,4 @@
-"""A report asked for after a 202 includes what was acknowledged, also while workers move."""
+"""A report requested after a 202 includes the acknowledged facts, also while workers change."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney"
 
 @dataclass
 class Writer:
-    """A store that reports itself and asks for its report after every single word."""
+    """A store that sends its own polls, and requests its report after each of them."""
 
     client: Client
     kafka: AIOKafkaProducer
@@ -57,46 +57,46 @@ class Writer:
     rounds: int = 0
 
     async def write(self) -> None:
-        """One round after the other, each in another way."""
+        """Send one poll after the other, each in another way, and read a report after each."""
         randomness = random.Random(self.seed)
         ways: Sequence[Callable[[dict[str, str]], Awaitable[None]]] = (
-            self._by_its_own_call,
-            self._among_others,
-            self._through_kafka,
+            self._send_alone,
+            self._send_with_others,
+            self._send_to_kafka,
         )
         for number in range(ROUNDS):
             poll = (
                 self.begin + timedelta(minutes=7 * number),
                 "active" if randomness.random() < 0.7 else "inactive",
             )
-            said = {"status": poll[1], "timestamp_utc": poll[0].isoformat()}
-            await ways[(number + self.seed) % len(ways)](said)
+            fields = {"status": poll[1], "timestamp_utc": poll[0].isoformat()}
+            await ways[(number + self.seed) % len(ways)](fields)
             self.polls.append(poll)
             if number % 5 == 4:
                 zone = randomness.choice(ZONES)
-                await self._accepted(
+                await self._request(
                     "PUT", f"/stores/{self.id}/timezone", json={"timezone_str": zone}
                 )
                 self.zone = zone
             await self._read(poll[0] + timedelta(seconds=30))
             self.rounds += 1
 
-    async def _by_its_own_call(self, said: dict[str, str]) -> None:
-        await self._accepted("POST", f"/stores/{self.id}/status", json=said)
+    async def _send_alone(self, fields: dict[str, str]) -> None:
+        await self._request("POST", f"/stores/{self.id}/status", json=fields)
 
-    async def _among_others(self, said: dict[str, str]) -> None:
-        others = [{"store_id": str(uuid.UUID(int=n)), **said} for n in range(3)]
-        body = [others[0], {"store_id": self.id, **said}, *others[1:]]
-        answer = await self._accepted("POST", "/status", json=body)
+    async def _send_with_others(self, fields: dict[str, str]) -> None:
+        others = [{"store_id": str(uuid.UUID(int=n)), **fields} for n in range(3)]
+        body = [others[0], {"store_id": self.id, **fields}, *others[1:]]
+        answer = await self._request("POST", "/status", json=body)
         assert answer["accepted"] == 4, answer
 
-    async def _through_kafka(self, said: dict[str, str]) -> None:
-        value = orjson.dumps({"store_id": self.id, **said})
+    async def _send_to_kafka(self, fields: dict[str, str]) -> None:
+        value = orjson.dumps({"store_id": self.id, **fields})
         await self.kafka.send_and_wait(STORE_STATUS.name, value, self.id.encode())
 
-    async def _accepted(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
+    async def _request(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         while True:
-            status, content = await self.client.ask(method, path, **arguments)
+            status, content = await self.client.request(method, path, **arguments)
             if status == 202:
                 return content
             assert status in {0, 429, 503}, (status, content)
@@ -105,10 +105,10 @@ class Writer:
     async def _read(self, reference: datetime) -> None:
         while True:
             report_id = await self.client.trigger_at(self.id, reference)
-            status, content = await self.client.finished(report_id)
+            status, content = await self.client.wait_until_finished(report_id)
             if status == "complete":
                 break
-            # while workers move a report may fail at its deadline, and says so
+            # while workers change, a report may fail at its deadline; the reason names it
             assert "within the deadline" in content["reason"], content
         assert content["polls_counted"] == len(self.polls), (content, self.polls)
         assert content["timezone"] == (self.zone or "America/Chicago")
@@ -128,21 +128,21 @@ async def test_a_report_includes_all_that_was_acknowledged_before(tmp_path: Path
         async with asyncio.TaskGroup() as group:
             for writer in writers:
                 group.create_task(writer.write())
-            group.create_task(_move_workers(product, writers))
+            group.create_task(_change_workers(product, writers))
         assert [writer.rounds for writer in writers] == [ROUNDS] * STORES
         product.check_nothing_crashed()
 
 
-async def _move_workers(product: Deployment, writers: Sequence[Writer]) -> None:
-    """A worker comes, one is killed, one goes: each while the stores write and read."""
+async def _change_workers(product: Deployment, writers: Sequence[Writer]) -> None:
+    """Add a worker, kill one and stop one, while the stores write and read."""
 
-    async def after(rounds: int) -> None:
-        while min(writer.rounds for writer in writers) < rounds:  # noqa: ASYNC110  they go on
+    async def wait_for(rounds: int) -> None:
+        while min(writer.rounds for writer in writers) < rounds:  # noqa: ASYNC110  the writers have no event
             await asyncio.sleep(0.05)
 
-    await after(3)
+    await wait_for(3)
     await product.add_worker("worker-3")
-    await after(6)
+    await wait_for(6)
     await product.workers["worker-1"].kill()
-    await after(10)
+    await wait_for(10)
     await product.workers["worker-2"].stop()

@@ -1,4 +1,4 @@
-"""Fault 20: a worker dies in the middle of reports, and requests come twice."""
+"""Fault 20: a worker dies in the middle of reports, and requests are sent twice."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ async def test_a_worker_is_killed_during_reports(faulty: UnderLoad) -> None:
         product = scene.product
         async with Client(product.address) as client:
             for _ in range(3):
-                # all stores are known by now: a request needs no worker to be accepted
-                await scene.recovered()
+                # the API knows all stores by now: it accepts requests without a worker
+                await scene.wait_until_recovered()
                 await product.workers["worker-1"].stop()
                 program = crashing_worker.program("before a report is complete")
                 crashing = product.new_worker("worker-1", program=program)
-                scene.fault()
+                scene.mark_fault()
                 end = asyncio.create_task(crashing.run_to_its_end())
-                asked = [await client.trigger(store) for store in scene.stores[:20]]
+                report_ids = [await client.trigger(store) for store in scene.stores[:20]]
                 assert await end == -signal.SIGKILL
                 await product.new_worker("worker-1").start()
-                ends = await asyncio.gather(*map(client.finished, asked))
-                assert {status for status, _ in ends} == {"complete"}
+                results = await asyncio.gather(*map(client.wait_until_finished, report_ids))
+                assert {status for status, _ in results} == {"complete"}
 
 
 async def test_identical_requests_at_once_are_one_report(faulty: UnderLoad) -> None:
@@ -49,21 +49,21 @@ async def test_identical_requests_at_once_are_one_report(faulty: UnderLoad) -> N
                 ids = await asyncio.gather(*(client.trigger(store, key=key) for _ in range(10)))
                 assert len(set(ids)) == 1
             await scene.kill("worker-1")
-            straight = [str(uuid.uuid4()) for _ in range(10)]
+            report_ids = [str(uuid.uuid4()) for _ in range(10)]
             async with producer(product.settings) as kafka:
-                for report_id, store in zip(straight, scene.stores, strict=False):
+                for report_id, store in zip(report_ids, scene.stores, strict=False):
                     request = ReportRequest(report_id, store.id, microseconds(store.reference))
                     for partition in (None, 0, 1, None):
-                        # the same one again, from clients with other partitioners too
+                        # the same request again, also as clients with other partitioners send it
                         await kafka.send(
                             REPORT_REQUESTS.name,
                             encode_request(request),
                             store.id.encode(),
                             partition=partition,
                         )
-            for report_id in straight:
-                first = await client.finished(report_id, known=False)
+            for report_id in report_ids:
+                first = await client.wait_until_finished(report_id, known=False)
                 assert first[0] == "complete"
-                await scene.recovered()
-                # later answers to the same request change nothing of the first one
-                assert await client.finished(report_id) == first
+                await scene.wait_until_recovered()
+                # later results of the same request do not change the first one
+                assert await client.wait_until_finished(report_id) == first

@@ -1,4 +1,4 @@
-"""What every run of the suite shows: a crash under load, and a rebuild from the changelog."""
+"""A crash under load and a restore from the changelog, short enough for every run of the suite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ async def test_a_worker_dies_between_log_and_table(faulty: UnderLoad) -> None:
         await product.workers["worker-1"].stop()
         program = crashing_worker.program("in the changelog, not local")
         crashing = product.new_worker("worker-1", program=program)
-        scene.fault()
+        scene.mark_fault()
         assert await crashing.run_to_its_end() == -signal.SIGKILL
         await product.new_worker("worker-1").start()
-        await scene.recovered()
+        await scene.wait_until_recovered()

@@ -26,8 +26,8 @@ async def test_a_worker_is_killed_five_times(faulty: UnderLoad) -> None:
         for _ in range(5):
             victim.mark()
             await scene.kill("worker-1")
-            await victim.wait_until_said(OWNS)
-            await scene.recovered()
+            await victim.wait_until_logged(OWNS)
+            await scene.wait_until_recovered()
         ends = [line for line in scene.product.lines if "worker-1 ended (signal 9)" in line]
         assert len(ends) == 5
 
@@ -38,45 +38,45 @@ async def test_a_worker_dies_at_every_step_of_its_work(faulty: UnderLoad) -> Non
         for point in crashing_worker.POINTS:
             await product.workers["worker-1"].stop()
             crashing = product.new_worker("worker-1", program=crashing_worker.program(point))
-            scene.fault()
+            scene.mark_fault()
             end = asyncio.create_task(crashing.run_to_its_end())
             while not end.done():
-                # one point is reached only where a store is new
-                await scene.new_stores(4)
+                # one of the points is reached only for a new store
+                await scene.add_stores(4)
                 await asyncio.sleep(1)
             assert await end == -signal.SIGKILL, point
-            await scene.recovered()
+            await scene.wait_until_recovered()
         await product.workers["worker-1"].stop()
         worker = product.new_worker("worker-1")
         worker.mark()
         await worker.start()
-        await worker.wait_until_said(OWNS)
+        await worker.wait_until_logged(OWNS)
 
 
 async def test_a_stop_under_load_is_clean_and_nothing_is_done_twice(
     faulty: UnderLoad, tmp_path: Path
 ) -> None:
     async with faulty("3: SIGTERM under load", workers=1) as scene:
-        product, noted = scene.product, tmp_path / "offsets"
+        product, offsets = scene.product, tmp_path / "offsets"
         assert await product.workers["worker-1"].stop() == 0
-        worker = product.new_worker("worker-1", program=observed_worker.program(noted))
+        worker = product.new_worker("worker-1", program=observed_worker.program(offsets))
         for _ in range(4):
             worker.mark()
             await worker.start()
-            await worker.wait_until_said(OWNS_ALL)
-            await scene.recovered()
-            await scene.load.acknowledged(200)
-            scene.fault()
+            await worker.wait_until_logged(OWNS_ALL)
+            await scene.wait_until_recovered()
+            await scene.load.wait_until_acknowledged(200)
+            scene.mark_fault()
             assert await worker.stop() == 0
         await worker.start()
 
-        runs = observed_worker.runs_of(noted)
+        runs = observed_worker.runs_of(offsets)
         assert len(runs) == 4
         for before, after in pairwise(runs):
             again = {
-                partition: f"done up to {before[partition].done}, then again from {run.begun}"
+                partition: f"acknowledged {before[partition].acknowledged}, again from {run.first}"
                 for partition, run in after.items()
-                if partition in before and run.begun <= before[partition].done
+                if partition in before and run.first <= before[partition].acknowledged
             }
             assert not again
 
@@ -88,31 +88,31 @@ async def test_a_worker_is_paused_for_longer_than_its_session(faulty: UnderLoad)
         for _ in range(2):
             victim.mark()
             heir.mark()
-            scene.fault()
+            scene.mark_fault()
             victim.pause()
-            await heir.wait_until_said(OWNS_ALL)
-            # newer polls of the same stores, into buckets that the paused one has in hand
-            await scene.load.acknowledged(1000)
+            await heir.wait_until_logged(OWNS_ALL)
+            # newer polls of the same stores, in buckets for which the victim has records in flight
+            await scene.load.wait_until_acknowledged(1000)
             victim.resume()
-            await victim.wait_until_said(f"{FENCED}|{OWNS}")
-            await victim.wait_until_said(OWNS)
-            # or the reports of both times would be at their deadline
-            await scene.recovered()
+            await victim.wait_until_logged(f"{FENCED}|{OWNS}")
+            await victim.wait_until_logged(OWNS)
+            # otherwise a report could wait for both pauses and reach its deadline
+            await scene.wait_until_recovered()
 
 
 async def test_workers_come_and_go(faulty: UnderLoad) -> None:
     async with faulty("5: workers added and removed", workers=1) as scene:
         product = scene.product
         for name in ("worker-2", "worker-3"):
-            scene.fault()
+            scene.mark_fault()
             added = await product.add_worker(name)
-            await added.wait_until_said(OWNS)
-            await scene.load.acknowledged(300)
+            await added.wait_until_logged(OWNS)
+            await scene.load.wait_until_acknowledged(300)
         for name in ("worker-1", "worker-3"):
             heir = product.workers["worker-2"]
             heir.mark()
-            scene.fault()
+            scene.mark_fault()
             assert await product.remove_worker(name) == 0
-            await heir.wait_until_said(OWNS)
-            await scene.load.acknowledged(300)
-        assert heir.said(OWNS_ALL)
+            await heir.wait_until_logged(OWNS)
+            await scene.load.wait_until_acknowledged(300)
+        assert heir.logged(OWNS_ALL)

@@ -136,14 +136,14 @@ async def test_the_watchman_agrees_until_a_table_is_changed_behind_the_workers_b
         samples = await seen.until(CHECKS % "agrees", 5)
         assert samples[CHECKS % "differs"] == 0
         assert await worker.stop() == 0
-        assert worker.said(" ERROR ") == []
+        assert worker.logged(" ERROR ") == []
 
         await forget_polls(folder, {partition_of(s.encode(), settings.partitions) for s in stores})
 
         await worker.start()
         samples = await seen.until(CHECKS % "differs", 1)
         assert samples["store_uptime_owned_partitions"] == settings.partitions
-        line = worker.said("the watchman finds")[0]
+        line = worker.logged("the watchman finds")[0]
     assert " ERROR " in line
     assert re.search(r"(up|down)time_last_\w+ is \S+ in the report and \S+ recomputed", line), line
     assert "store-status below offset " in line

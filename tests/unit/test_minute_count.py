@@ -27,4 +27,6 @@ def test_many_stores_are_expected_to_have_the_figures_of_the_walk(seed: int) -> 
                 instant = store.reference - timedelta(minutes=randomness.randint(0, 10_200))
             status = randomness.choice(("active", "inactive"))
             ledger.acknowledged[store.id].add((instant, status))
-    assert ledger.expected_of_many(stores) == {store.id: ledger.expected(store) for store in stores}
+    assert ledger.expected_figures_of_many(stores) == {
+        store.id: ledger.expected_figures(store) for store in stores
+    }
