@@ -1,4 +1,4 @@
-"""The product's own way from raw facts to figures, for the tests of this folder."""
+"""Computes reports from a store's facts with the product's functions, for the tests beside it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def week_of(
     *,
     lookback: int = HOUR,
 ) -> StoreStates:
-    """The states of a store over the week before the reference time."""
+    """Return the states of a store over the week before the reference time."""
     rules = PollRules(lookback, default_active, stale_after=HOUR)
     return states_of(facts_of(rows, timezone_name, polls), reference - WEEK, reference, rules)
 
@@ -69,15 +69,15 @@ def split_of(states: StoreStates, start: int, end: int, *, exactly: bool) -> Ope
 
 
 def split(states: StoreStates, start: int, end: int, *, exactly: bool = False) -> UpDown:
-    """The open time of one window of one store."""
-    found = split_of(states, start, end, exactly=exactly)
-    return UpDown(int(found.up[0]), int(found.down[0]))
+    """Return the open time of one store in `[start, end)`, split by status."""
+    open_time = split_of(states, start, end, exactly=exactly)
+    return UpDown(int(open_time.up[0]), int(open_time.down[0]))
 
 
 def unknown(states: StoreStates, start: int, end: int, *, exactly: bool = False) -> UpDown:
-    """The part of it that no poll covers."""
-    found = split_of(states, start, end, exactly=exactly)
-    return UpDown(int(found.unknown_up[0]), int(found.unknown_down[0]))
+    """Return the part of the open time in `[start, end)` that no poll covers, split by status."""
+    open_time = split_of(states, start, end, exactly=exactly)
+    return UpDown(int(open_time.unknown_up[0]), int(open_time.unknown_down[0]))
 
 
 def figures(
@@ -99,15 +99,15 @@ def figures(
 
 
 def public_row(states: StoreStates, store_id: str) -> list[Any]:
-    """The values of the store's row in the CSV."""
+    """Return the values of the store's row in the CSV."""
     (((values, *_),),) = build_rows(ReportSpec(), [store_id], states, [UTC])
     return values
 
 
-def by_column(found: WindowTotals) -> dict[str, int]:
-    """The counts under the CSV's column names."""
+def by_column(totals: WindowTotals) -> dict[str, int]:
+    """Return the counts under the CSV's column names."""
     return {
-        f"{kind}_last_{window}": getattr(getattr(found, window), side)
+        f"{kind}_last_{window}": getattr(getattr(totals, window), side)
         for kind, side in (("uptime", "up"), ("downtime", "down"))
         for window in ("hour", "day", "week")
     }
@@ -118,17 +118,17 @@ def rules_in(case: Case, stale_after: int = 2 * HOUR) -> PollRules:
 
 
 def report_of(case: Case, spec: ReportSpec, *, stale_after: int = 2 * HOUR) -> list[ReportRow]:
-    """The rows of a store named a."""
+    """Return the rows of the case's store, named a."""
     return rows_of(spec, "a", facts_in(case), case.reference, rules_in(case, stale_after))
 
 
 def states_in(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) -> StoreStates:
-    """The states of a case over the span before its reference time."""
+    """Return the states of a case over the span before its reference time."""
     rules = rules_in(case, stale_after)
     return states_of(facts_in(case), case.reference - span, case.reference, rules)
 
 
 def observed_of(case: Case, span: int = WEEK, *, stale_after: int = 2 * HOUR) -> StoreObservation:
-    """What is known of a case over the span before its reference time."""
+    """Return the observation of a case over the span before its reference time."""
     rules = rules_in(case, stale_after)
     return observe(facts_in(case), case.reference - span, case.reference, rules)

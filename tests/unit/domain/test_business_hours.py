@@ -48,7 +48,7 @@ def test_the_end_of_the_day(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["23:59:59", "23:59:59.999998", "23:59:59.999", "23:59"])
-def test_an_earlier_end_is_taken_as_written(text: str) -> None:
+def test_an_earlier_end_stays_as_written(text: str) -> None:
     assert parse_time_of_day(text, end=True) < DAY
 
 
@@ -107,26 +107,26 @@ def test_full_days_are_always_open_too() -> None:
 # Mon 22        24 | Tue 00   02
 #     [============|=========)
 def test_an_overnight_row_spills_into_the_next_day() -> None:
-    found = WeeklyHours.from_rows([(MONDAY, "22:00", "02:00")])
+    hours = WeeklyHours.from_rows([(MONDAY, "22:00", "02:00")])
 
-    assert found.intervals == ((22 * HOUR, 26 * HOUR),)
+    assert hours.intervals == ((22 * HOUR, 26 * HOUR),)
 
 
 # Mon 10:30                Tue 10:00
 #     [====================)
 @pytest.mark.parametrize("start", ["10:00:00.000001", "10:30", "11:00", "23:59:59"])
 def test_any_start_after_its_end_is_overnight(start: str) -> None:
-    found = WeeklyHours.from_rows([(MONDAY, start, "10:00")])
+    hours = WeeklyHours.from_rows([(MONDAY, start, "10:00")])
 
-    assert found.intervals == ((parse_time_of_day(start), DAY + 10 * HOUR),)
+    assert hours.intervals == ((parse_time_of_day(start), DAY + 10 * HOUR),)
 
 
 # | Mon 00   02   ...   Sun 22        24 |
 # |=========)               [============|
 def test_sunday_night_wraps_to_monday() -> None:
-    found = WeeklyHours.from_rows([(SUNDAY, "22:00", "02:00")])
+    hours = WeeklyHours.from_rows([(SUNDAY, "22:00", "02:00")])
 
-    assert found.intervals == ((0, 2 * HOUR), (WEEK - 2 * HOUR, WEEK))
+    assert hours.intervals == ((0, 2 * HOUR), (WEEK - 2 * HOUR, WEEK))
 
 
 def test_an_end_of_00_00_is_the_next_midnight() -> None:
@@ -143,27 +143,27 @@ def test_overlapping_rows_are_a_union_in_any_order() -> None:
 
 
 @pytest.mark.parametrize("text", ["00:00", "09:00", "23:59:59.999999"])
-def test_a_row_whose_start_is_its_end_never_opens_and_is_told(text: str) -> None:
+def test_a_row_whose_start_is_its_end_never_opens_and_is_listed(text: str) -> None:
     row = (MONDAY, text, f" {text}")
 
-    found = WeeklyHours.from_rows([row])
+    hours = WeeklyHours.from_rows([row])
 
-    assert found.intervals == ()
-    assert found.never_open_rows == (row,)
+    assert hours.intervals == ()
+    assert hours.never_open_rows == (row,)
 
 
 def test_a_never_open_row_beside_others() -> None:
-    found = WeeklyHours.from_rows([(MONDAY, "9:00", "09:00:00"), (TUESDAY, "09:00", "10:00")])
+    hours = WeeklyHours.from_rows([(MONDAY, "9:00", "09:00:00"), (TUESDAY, "09:00", "10:00")])
 
-    assert found.intervals == ((DAY + 9 * HOUR, DAY + 10 * HOUR),)
-    assert len(found.never_open_rows) == 1
-    assert found == WeeklyHours.from_rows([(TUESDAY, "09:00", "10:00")])
+    assert hours.intervals == ((DAY + 9 * HOUR, DAY + 10 * HOUR),)
+    assert len(hours.never_open_rows) == 1
+    assert hours == WeeklyHours.from_rows([(TUESDAY, "09:00", "10:00")])
 
 
 def test_the_last_microsecond_of_a_day() -> None:
-    found = WeeklyHours.from_rows([(MONDAY, "23:59:59.999999", "24:00")])
+    hours = WeeklyHours.from_rows([(MONDAY, "23:59:59.999999", "24:00")])
 
-    assert found.intervals == ((DAY - 1, DAY),)
+    assert hours.intervals == ((DAY - 1, DAY),)
 
 
 @pytest.mark.parametrize("day", [-1, 7])
@@ -184,7 +184,7 @@ def test_hours_cannot_change() -> None:
 
 @settings(max_examples=100)
 @given(hours_rows())
-def test_every_set_of_rows_is_a_tidy_part_of_the_week(rows: list[Row]) -> None:
+def test_rows_become_sorted_intervals_of_the_week_that_do_not_touch(rows: list[Row]) -> None:
     intervals = WeeklyHours.from_rows(rows).intervals
 
     assert all(0 <= start < end <= WEEK for start, end in intervals)
@@ -214,11 +214,11 @@ def test_open_instants_are_local_readings() -> None:
     hours = WeeklyHours.from_rows([(MONDAY, "09:00", "10:00")])
     start = parse_instant("2024-10-09T00:00")
 
-    found = open_intervals(
+    opened = open_intervals(
         hours, resolve_timezone("Asia/Kathmandu", "UTC"), start, start + 14 * DAY
     )
 
-    assert found == [
+    assert opened == [
         (parse_instant("2024-10-14T03:15"), parse_instant("2024-10-14T04:15")),
         (parse_instant("2024-10-21T03:15"), parse_instant("2024-10-21T04:15")),
     ]
@@ -227,16 +227,16 @@ def test_open_instants_are_local_readings() -> None:
 def test_open_instants_are_cut_to_the_span() -> None:
     start = parse_instant("2024-10-09T12:00")
 
-    found = open_intervals(ALWAYS_OPEN, resolve_timezone("UTC", "UTC"), start, start + 10 * DAY)
+    opened = open_intervals(ALWAYS_OPEN, resolve_timezone("UTC", "UTC"), start, start + 10 * DAY)
 
-    assert (found[0][0], found[-1][1]) == (start, start + 10 * DAY)
-    assert total(found) == 10 * DAY
+    assert (opened[0][0], opened[-1][1]) == (start, start + 10 * DAY)
+    assert total(opened) == 10 * DAY
 
 
 def test_a_span_before_1970() -> None:
     hours = WeeklyHours.from_rows([(6, "00:00", "24:00")])
 
     # 1969-12-28 was a Sunday
-    found = open_intervals(hours, resolve_timezone("UTC", "UTC"), -7 * DAY, 0)
+    opened = open_intervals(hours, resolve_timezone("UTC", "UTC"), -7 * DAY, 0)
 
-    assert found == [(-4 * DAY, -3 * DAY)]
+    assert opened == [(-4 * DAY, -3 * DAY)]

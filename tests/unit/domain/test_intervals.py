@@ -53,7 +53,7 @@ def test_shift_and_total() -> None:
 
 @settings(max_examples=100)
 @given(ANY, ANY, SMALL, SMALL)
-def test_they_are_sets_of_points(
+def test_intervals_behave_as_sets_of_points(
     left: list[Interval], right: list[Interval], start: int, end: int
 ) -> None:
     one, other = union(left), union(right)

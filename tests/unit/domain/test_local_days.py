@@ -16,7 +16,7 @@ from tests.strategies import clock_changes, moment, timezone_names
 
 @st.composite
 def spans(draw: st.DrawFn) -> tuple[str, int, int]:
-    """A zone, and a span that is likely to have a clock change in it."""
+    """Return a timezone, and a span that is likely to have a clock change in it."""
     name = draw(timezone_names())
     near = draw(st.sampled_from(clock_changes(name) or [1_700_000_000_000_000]))
     start = near + draw(st.integers(-3 * DAY, 3 * DAY))
@@ -72,7 +72,7 @@ def test_a_day_is_as_long_as_its_clock_says(day: str, hours: int) -> None:
     assert part[1] - part[0] == hours * HOUR
 
 
-def test_a_day_that_a_zone_left_out_is_not_there() -> None:
+def test_a_day_that_a_timezone_skipped_is_left_out() -> None:
     start = parse_instant("2011-12-28T00:00:00Z")
     days = list(local_days(resolve_timezone("Pacific/Apia", ""), start, start + 5 * DAY))
 

@@ -1,4 +1,4 @@
-"""The figures of many stores at once are those of each store by itself, by two other methods."""
+"""Reports of many stores at once equal the report of each store, computed by two other methods."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ rules = st.builds(
 
 
 class Fleet(NamedTuple):
-    """Some stores, and the end of their span."""
+    """Some stores, and the reference time of their reports."""
 
     cases: list[Case]
     reference: int
@@ -54,7 +54,7 @@ class Fleet(NamedTuple):
 
 @st.composite
 def fleets(draw: st.DrawFn) -> Fleet:
-    """Stores of any hours and zones; the span of the first one has a clock change mostly."""
+    """Draw stores of any hours and timezones; the first one's span mostly has a clock change."""
     stores = draw(st.lists(cases(), min_size=1, max_size=4))
     reference = stores[0].reference
     return Fleet(
@@ -69,9 +69,9 @@ def fleets(draw: st.DrawFn) -> Fleet:
     )
 
 
-def rows_of_all(fleet: Fleet, spec: ReportSpec, by: PollRules) -> list[list[ReportRow]]:
+def rows_of_all(fleet: Fleet, spec: ReportSpec, poll_rules: PollRules) -> list[list[ReportRow]]:
     facts = [facts_in(case) for case in fleet.cases]
-    states = StoreStates.of_facts(facts, *spec.span(fleet.reference), by)
+    states = StoreStates.of_facts(facts, *spec.span(fleet.reference), poll_rules)
     return build_rows(spec, names(facts), states, [store.tz for store in facts])
 
 
@@ -86,26 +86,28 @@ def written(rows: Sequence[Sequence[tuple[Any, ...]]]) -> bytes:
 @settings(max_examples=150)
 @given(fleets(), st.sampled_from(SPECS), rules)
 def test_the_rows_of_many_stores_are_those_of_a_plain_count_of_each(
-    fleet: Fleet, spec: ReportSpec, by: PollRules
+    fleet: Fleet, spec: ReportSpec, poll_rules: PollRules
 ) -> None:
     facts = [facts_in(case) for case in fleet.cases]
 
-    found = rows_of_all(fleet, spec, by)
+    rows = rows_of_all(fleet, spec, poll_rules)
 
     expected = [
-        plain_rows(spec, name, store, fleet.reference, by)
+        plain_rows(spec, name, store, fleet.reference, poll_rules)
         for name, store in zip(names(facts), facts, strict=True)
     ]
-    # as they are written: 3 and 3.0 are two values there
-    assert written(found) == written(expected)
+    # compared as JSON, where 3 and 3.0 differ
+    assert written(rows) == written(expected)
 
 
 @settings(max_examples=40)
 @given(fleets())
 def test_the_rows_of_many_stores_are_the_minute_walk_of_each(fleet: Fleet) -> None:
     for default_active in (False, True):
-        by = PollRules(lookback=HOUR, default_active=default_active, stale_after=HOUR)
-        for case, (row,) in zip(fleet.cases, rows_of_all(fleet, ReportSpec(), by), strict=True):
+        poll_rules = PollRules(lookback=HOUR, default_active=default_active, stale_after=HOUR)
+        for case, (row,) in zip(
+            fleet.cases, rows_of_all(fleet, ReportSpec(), poll_rules), strict=True
+        ):
             walked = minute_walk.public_figures(
                 minute_walk.walk(
                     case.rows,
@@ -125,15 +127,15 @@ packed = st.lists(st.integers(0, 40), max_size=12).map(packed_set)
 def test_the_columns_have_the_union_of_the_sets_of_each_store(
     stores: list[list[array[int]]],
 ) -> None:
-    found = PollSets.of_bytes([b"".join(map(to_bytes, sets)) for sets in stores])
+    columns = PollSets.of_bytes([b"".join(map(to_bytes, sets)) for sets in stores])
 
-    assert [found.set_of(number) for number in range(len(stores))] == [
+    assert [columns.set_of(number) for number in range(len(stores))] == [
         packed_set(poll for polls in sets for poll in polls) for sets in stores
     ]
 
 
 def test_one_microsecond_from_an_active_poll_to_an_inactive_one_is_two_polls() -> None:
-    """They are one number apart, as the two polls of one instant are."""
+    """The packed numbers of these polls differ by one, as those of two polls of one instant do."""
     active_then_inactive, at_one_instant = packed_set([21, 22]), packed_set([20, 21])
 
     assert list(active_then_inactive) == [21, 22]

@@ -39,7 +39,7 @@ START = 2_860 * WEEK  # in 2024, the first instant of a week's bucket
 
 
 def small(retention: int) -> BucketLayout:
-    """A layout whose levels are soon full."""
+    """Return a layout whose levels are soon full."""
     return BucketLayout(retention, hot=2, warm=5)
 
 
@@ -54,7 +54,7 @@ class Store:
         return self.content.get(bucket, array("q"))
 
     def add(self, *batch: Poll, crash_after: int | None = None) -> list[BucketWrite]:
-        """Write a batch; with `crash_after` only its first so many writes."""
+        """Write a batch; with `crash_after` only that many of its first writes."""
         writes = self.layout.writes(poll_set(batch), self.read)
         for write in writes[:crash_after]:
             self.content[write.bucket] = write.polls
@@ -70,7 +70,7 @@ class Store:
         return polls.between(first, last).set_of(0)
 
     def answer(self, first: int, last: int) -> array[int] | None:
-        """None: refused."""
+        """Return the polls of `[first, last]`, or None where the store refuses to read them."""
         try:
             return self.polls(first, last)
         except ReportError:
@@ -81,7 +81,7 @@ Batch = list[Poll]
 
 
 def instants(span: int) -> st.SearchStrategy[int]:
-    """Instants of `[START + 3 d, START + 3 d + span]`, many on the edges of buckets."""
+    """Draw instants of `[START + 3 d, START + 3 d + span]`, many on the edges of buckets."""
     first = START + 3 * DAY
     edges = st.builds(
         lambda unit, number, shift: min(max(first + number * unit + shift, first), first + span),
@@ -93,7 +93,7 @@ def instants(span: int) -> st.SearchStrategy[int]:
 
 
 def batches(span: int, most: int = 10) -> st.SearchStrategy[list[Batch]]:
-    """Pings, and bulk batches, in any order and with repetitions."""
+    """Draw single polls and bulk batches, in any order and with repetitions."""
     poll = st.tuples(instants(span), st.booleans())
     batch = st.one_of(st.lists(poll, min_size=1, max_size=1), st.lists(poll, min_size=1))
     return st.lists(batch, min_size=1, max_size=most).flatmap(
@@ -133,7 +133,7 @@ def test_a_crash_at_any_write_and_a_redelivery_end_in_the_same_polls(
         if crashes < 6 and data.draw(st.booleans()):
             crashes += 1
             store.add(*some[position], crash_after=data.draw(st.integers(0, 5)))
-            # what was not committed comes again, from here or from further back
+            # Kafka redelivers uncommitted batches, from this one or an earlier one
             position = data.draw(st.integers(0, position))
         else:
             store.add(*some[position])
@@ -146,19 +146,19 @@ def test_a_crash_at_any_write_and_a_redelivery_end_in_the_same_polls(
 @given(batches(MONTH))
 def test_nothing_is_missing_between_the_writes_of_a_batch(some: list[Batch]) -> None:
     store = Store(small(MONTH))
-    known: list[Batch] = []
+    applied: list[Batch] = []
     for batch in some:
         for write in store.layout.writes(poll_set(batch), store.read):
             store.content[write.bucket] = write.polls
-            found = set(store.polls(START, START + 3 * DAY + MONTH))
-            there = set(all_of(known))
-            # inactive may already have won over what was known before
-            assert {poll >> 1 for poll in there} <= {poll >> 1 for poll in found}
-            assert found <= there | set(poll_set(batch))
-        known.append(batch)
+            readable = set(store.polls(START, START + 3 * DAY + MONTH))
+            written_before = set(all_of(applied))
+            # a poll of the batch may already have made an instant inactive
+            assert {poll >> 1 for poll in written_before} <= {poll >> 1 for poll in readable}
+            assert readable <= written_before | set(poll_set(batch))
+        applied.append(batch)
 
 
-def test_what_the_tail_has_writes_nothing_when_it_comes_again() -> None:
+def test_polls_in_the_hot_bucket_write_nothing_when_they_come_again() -> None:
     store = Store(BucketLayout(MONTH))
     pings = [(START + minute * MINUTE, True) for minute in range(20)]
     for ping in pings:
@@ -177,7 +177,7 @@ def test_a_bulk_batch_that_comes_again_writes_nothing() -> None:
 
 
 def outcome(layout: BucketLayout, polls: array[int], first: int, last: int) -> array[int] | None:
-    """What the set alone determines: refused where a week of the same slot is newer."""
+    """Return the polls, or None where a week of the same slot is newer; the set alone decides."""
     weeks = {poll >> 1: (poll >> 1) // COLD_SPAN for poll in polls}.values()
     for week in range(first // COLD_SPAN, last // COLD_SPAN + 1):
         if any(newer > week and (newer - week) % layout.cold_slots == 0 for newer in weeks):
@@ -187,7 +187,7 @@ def outcome(layout: BucketLayout, polls: array[int], first: int, last: int) -> a
 
 @usual
 @given(batches(14 * WEEK), instants(14 * WEEK), st.integers(0, 8 * DAY))
-def test_a_report_is_exact_or_refused_and_the_set_decides_which(
+def test_the_set_of_polls_decides_whether_a_report_is_exact_or_refused(
     some: list[Batch], first: int, length: int
 ) -> None:
     layout = small(SHORT)
@@ -207,7 +207,7 @@ def test_a_report_is_exact_or_refused_and_the_set_decides_which(
 
 @usual
 @given(batches(14 * WEEK), st.integers(0, SHORT))
-def test_what_is_within_the_retention_of_the_newest_poll_is_never_refused(
+def test_a_time_within_the_retention_of_the_newest_poll_is_never_refused(
     some: list[Batch], back: int
 ) -> None:
     store = Store(small(SHORT))
@@ -232,7 +232,7 @@ def test_polls_that_much_newer_ones_replace_are_dropped_and_refused() -> None:
     assert store.polls(later, later + 2 * DAY) == poll_set(newer)
 
 
-def test_each_week_that_the_tail_holds_refuses_what_it_will_drop() -> None:
+def test_each_week_in_the_hot_bucket_refuses_the_polls_that_it_will_drop() -> None:
     layout = BucketLayout(SHORT)
     store = Store(layout)
     store.add((START, True))
@@ -250,7 +250,7 @@ def test_the_first_and_the_last_instant_of_a_week_are_kept_together() -> None:
     assert len(store.polls(START, START + WEEK)) == 2
 
 
-def test_a_poll_in_the_tail_refuses_what_it_will_drop_when_it_moves() -> None:
+def test_a_poll_in_the_hot_bucket_refuses_the_polls_that_it_will_drop_when_it_moves() -> None:
     layout = small(SHORT)
     store = Store(layout)
     store.add((START, True), (START + DAY, True))
@@ -279,10 +279,10 @@ def test_a_time_longer_than_the_ring_is_refused() -> None:
         Store(layout).polls(START, START + layout.cold_slots * WEEK)
 
 
-# -- what it costs
+# -- costs of a write
 
 
-def test_a_ping_writes_the_tail_alone_until_it_is_full() -> None:
+def test_a_ping_writes_the_hot_bucket_alone_until_it_is_full() -> None:
     store = Store(BucketLayout(MONTH))
 
     for minute in range(buckets.MAX_HOT_POLLS):
@@ -290,7 +290,7 @@ def test_a_ping_writes_the_tail_alone_until_it_is_full() -> None:
         assert write.bucket == HOT
 
 
-def test_a_full_tail_moves_before_it_is_written_anew() -> None:
+def test_a_full_hot_bucket_moves_before_it_is_written_anew() -> None:
     store = Store(small(MONTH))
     pings = [(START + minute * MINUTE, True) for minute in range(3)]
     for ping in pings[:2]:
@@ -302,7 +302,7 @@ def test_a_full_tail_moves_before_it_is_written_anew() -> None:
     ]
 
 
-def test_a_full_middle_moves_to_its_weeks_first() -> None:
+def test_a_full_warm_bucket_moves_to_its_weeks_first() -> None:
     store = Store(small(MONTH))
     pings = [(START + number * 5 * DAY, True) for number in range(7)]
     for ping in pings[:6]:
@@ -335,7 +335,7 @@ def test_a_bulk_batch_writes_one_bucket_a_week(some: list[Poll]) -> None:
 
 
 def bytes_a_ping(step: int, days: int = 35) -> float:
-    """What the changelog gets of a store that pings every `step` for some weeks, by ping."""
+    """Return the bytes written to the changelog per ping, for a ping every `step` over `days`."""
     store = Store(BucketLayout(400 * DAY))
     pings = days * DAY // step
     written = sum(
@@ -374,7 +374,7 @@ def test_the_number_of_keys_is_bounded_for_ever() -> None:
     assert sum(map(len, store.content.values())) < 100
 
 
-# -- too much
+# -- limits of a week
 
 
 def crowd(start: int, count: int, step: int) -> array[int]:
@@ -409,11 +409,13 @@ def test_pings_may_fill_a_week_further_than_batches(monkeypatch: pytest.MonkeyPa
     assert store.polls(START, START + HOUR) == poll_set(pings)
 
 
-def test_a_full_week_never_keeps_a_store_from_going_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_week_does_not_stop_the_later_pings_of_a_store(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(buckets, "MAX_BATCH_WEEK_POLLS", 8)
     monkeypatch.setattr(buckets, "MAX_WEEK_POLLS", 8)
     store = Store(small(MONTH))
-    taken, refused = [], []
+    accepted, refused = [], []
     for minute in range(30):
         ping = (START + minute * MINUTE, True)
         try:
@@ -421,15 +423,15 @@ def test_a_full_week_never_keeps_a_store_from_going_on(monkeypatch: pytest.Monke
         except RecordError:
             refused.append(ping)
         else:
-            taken.append(ping)
-    assert 8 <= len(taken) <= 15
-    assert refused[0] > taken[-1]
-    # or every later ping of the store would be refused, for ever
+            accepted.append(ping)
+    assert 8 <= len(accepted) <= 15
+    assert refused[0] > accepted[-1]
+    # the full week must not refuse the pings of later weeks
     later = [(START + WEEK + minute * MINUTE, True) for minute in range(4)]
     for ping in later:
         store.add(ping)
 
-    assert store.polls(START, START + 2 * WEEK) == poll_set([*taken, *later])
+    assert store.polls(START, START + 2 * WEEK) == poll_set([*accepted, *later])
     assert max(map(len, store.content.values())) <= 8
     with pytest.raises(RecordError, match="in one week"):
         store.add((START + 2 * HOUR, True))
@@ -442,7 +444,7 @@ def test_rings_have_slots_of_their_own() -> None:
     slots = [slot for ring in RINGS for slot in range(ring, 2 * ring)]
 
     assert len(set(slots)) == len(slots)
-    assert max(slots) < 1 << 16  # what a table key has room for
+    assert max(slots) < 1 << 16  # a table key has two bytes for the slot
 
 
 @pytest.mark.parametrize("days", [8, 14, 15, 49, 50, 400, 441, 442, 4000])
@@ -472,14 +474,14 @@ def test_after_a_change_of_retention_a_report_is_exact_or_refused(
             store.add(*batch)
     everything = all_of([batch for _, some in phases for batch in some])
 
-    found = store.answer(first, first + length)
+    polls = store.answer(first, first + length)
 
-    assert found is None or found == between(everything, first, first + length)
+    assert polls is None or polls == between(everything, first, first + length)
 
 
 @usual
 @given(st.lists(st.tuples(retentions, batches(SHORT, most=4)), min_size=2, max_size=4), retentions)
-def test_a_change_of_retention_loses_nothing_that_every_one_of_them_keeps(
+def test_a_change_of_retention_loses_no_poll_that_each_retention_keeps(
     phases: list[tuple[int, list[Batch]]], last_retention: int
 ) -> None:
     store = Store(small(SHORT))
@@ -495,7 +497,7 @@ def test_a_change_of_retention_loses_nothing_that_every_one_of_them_keeps(
 
 
 def test_buckets_of_earlier_layouts_are_read_too() -> None:
-    # a ring of five, of six hours each
+    # an earlier layout: a ring of five buckets, of six hours each
     store = Store(BucketLayout(MONTH))
     old = {
         Bucket(cold=False, slot=slot): poll_set([(START + slot * 6 * HOUR, slot % 2 > 0)])
@@ -505,10 +507,10 @@ def test_buckets_of_earlier_layouts_are_read_too() -> None:
     for minute in range(100):
         store.add((START + 2 * DAY + minute * MINUTE, True))
 
-    found = store.polls(START, START + 3 * DAY)
+    read = store.polls(START, START + 3 * DAY)
 
-    assert len(found) == 105
-    assert {poll for polls in old.values() for poll in polls} <= set(found)
+    assert len(read) == 105
+    assert {poll for polls in old.values() for poll in polls} <= set(read)
 
 
 @pytest.mark.parametrize("ring", RINGS)
@@ -524,7 +526,7 @@ def test_buckets_are_eight_bytes_a_poll() -> None:
 
 
 @given(batches(6 * SHORT), batches(6 * SHORT, most=1))
-def test_what_comes_too_late_for_any_report_is_told_and_changes_none(
+def test_polls_too_late_for_any_report_are_named_and_change_none(
     some: list[Batch], last: list[Batch]
 ) -> None:
     layout = small(SHORT)
@@ -534,15 +536,15 @@ def test_what_comes_too_late_for_any_report_is_told_and_changes_none(
         other.add(*batch)
     for batch in last:
         late = layout.late(poll_set(batch), store.read)
-        kept = [poll for poll in batch if poll[0] << 1 | poll[1] not in late]
-        if kept:
-            store.add(*kept)
+        in_time = [poll for poll in batch if poll[0] << 1 | poll[1] not in late]
+        if in_time:
+            store.add(*in_time)
         other.add(*batch)
 
         everything = all_of([*some, *last])
         for poll in late:
             assert poll in poll_set(batch)
-            # whoever asks for its time is refused, with it or without it
+            # a report of its time is refused, with this poll or without it
             instant = poll >> 1
             assert store.answer(instant, instant) is None
             assert other.answer(instant, instant) is None
@@ -561,18 +563,18 @@ def test_older_polls_of_another_slot_are_not_late(weeks: int) -> None:
 
 @pytest.mark.parametrize("weeks", [64, 128])
 @pytest.mark.parametrize("count", [1, 40])
-@pytest.mark.parametrize("there", [1, 100])
+@pytest.mark.parametrize("newer_polls", [1, 100])
 def test_polls_of_a_slot_that_has_much_newer_ones_are_late(
-    weeks: int, count: int, there: int
+    weeks: int, count: int, newer_polls: int
 ) -> None:
     store = Store(BucketLayout(400 * DAY))
     newest_poll = START + 200 * WEEK + 6 * DAY
-    # one is in the hot bucket, a hundred are in their week
-    store.add(*[(newest_poll - hour * HOUR, True) for hour in range(there)])
+    # a single poll stays in the hot bucket, a hundred are in the bucket of their week
+    store.add(*[(newest_poll - hour * HOUR, True) for hour in range(newer_polls)])
     old = newest_poll - weeks * WEEK - HOUR
     batch = poll_set([(old - hour * HOUR, True) for hour in range(count)])
     assert store.layout.late(batch, store.read) == batch
-    # the whole batch in any order: what is newest of a slot is in it
+    # in any order within one batch: the newest poll of the slot is in the batch itself
     both = poll_set([(newest_poll, True), *((poll >> 1, True) for poll in batch)])
     assert Store(store.layout).layout.late(both, lambda _: array("q")) == batch
 

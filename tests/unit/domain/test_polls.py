@@ -31,11 +31,11 @@ instants = st.integers(-1, 14)
 
 
 def plain(*pairs: Poll) -> dict[int, bool]:
-    """The set as a dictionary that inactive polls win."""
-    found: dict[int, bool] = {}
+    """Return the set as a dictionary, in which inactive wins."""
+    statuses: dict[int, bool] = {}
     for instant, active in pairs:
-        found[instant] = found.get(instant, True) and active
-    return found
+        statuses[instant] = statuses.get(instant, True) and active
+    return statuses
 
 
 def read(packed: array[int]) -> list[Poll]:
@@ -94,7 +94,7 @@ def test_inactive_wins_whichever_came_first() -> None:
 
 @usual
 @given(polls, instants, instants)
-def test_between_takes_both_ends_and_since_takes_its_own(
+def test_between_includes_both_ends_and_since_includes_its_start(
     some: list[Poll], first: int, last: int
 ) -> None:
     packed = poll_set(some)

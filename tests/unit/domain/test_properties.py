@@ -1,4 +1,4 @@
-"""What holds for every store: any zone, any hours, any polls, any reference time."""
+"""Properties of the figures that hold for any timezone, hours, polls and reference time."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ slow = settings(max_examples=100)
 usual = settings(max_examples=100)
 
 
-def each_window(found: WindowTotals) -> list[UpDown]:
-    return [found.hour, found.day, found.week]
+def each_window(totals: WindowTotals) -> list[UpDown]:
+    return [totals.hour, totals.day, totals.week]
 
 
 @slow
@@ -41,9 +41,9 @@ def test_the_closed_form_is_the_minute_walk(case: Case) -> None:
         default_status="active" if case.default_active else "inactive",
     )
 
-    found = figures(*case)
+    totals = figures(*case)
 
-    assert by_column(found) == walked
+    assert by_column(totals) == walked
     row = public_row(week_of(*case), "a")
     assert csv_text([row]) == minute_walk.HEADER + minute_walk.csv_row("a", walked)
 
@@ -51,12 +51,12 @@ def test_the_closed_form_is_the_minute_walk(case: Case) -> None:
 @usual
 @given(cases(), st.booleans())
 def test_up_and_down_are_the_open_time(case: Case, exactly: bool) -> None:
-    found = figures(*case, exactly=exactly)
+    totals = figures(*case, exactly=exactly)
     # all time is uptime for a store that is active by default and has no polls
     opened = figures(case.rows, case.timezone_name, [], case.reference, True, exactly=exactly)
 
-    assert [w.up + w.down for w in each_window(found)] == [w.up for w in each_window(opened)]
-    assert all(w.up >= 0 and w.down >= 0 for w in each_window(found))
+    assert [w.up + w.down for w in each_window(totals)] == [w.up for w in each_window(opened)]
+    assert all(w.up >= 0 and w.down >= 0 for w in each_window(totals))
     assert [w.down for w in each_window(opened)] == [0, 0, 0]
 
 
@@ -98,7 +98,7 @@ def test_hours_are_a_set(case: Case, data: st.DataObject) -> None:
 
 @usual
 @given(cases())
-def test_turning_every_status_round_swaps_up_and_down(case: Case) -> None:
+def test_the_opposite_of_every_status_swaps_up_and_down(case: Case) -> None:
     # one status an instant: of two that disagree, inactive wins on either side
     polls = dict(case.polls)
     case = case._replace(polls=list(polls.items()))

@@ -16,7 +16,7 @@ NOON = 1_710_072_000_000_000
 CASE = Case([], "UTC", [(NOON - 3 * HOUR, True)], NOON, False)
 
 
-def test_without_anything_it_is_the_three_windows() -> None:
+def test_a_report_without_options_has_the_three_windows() -> None:
     (row,) = report_of(CASE, ReportSpec())
 
     assert ReportSpec().columns == CSV_HEADER
@@ -25,11 +25,11 @@ def test_without_anything_it_is_the_three_windows() -> None:
 
 
 def test_exact_windows_are_seconds() -> None:
-    form = ReportSpec(exact=True)
+    spec = ReportSpec(exact=True)
     case = CASE._replace(polls=[(NOON - 1_500_000, True)])
-    (row,) = report_of(case, form)
+    (row,) = report_of(case, spec)
 
-    assert form.columns[1:4] == (
+    assert spec.columns[1:4] == (
         "uptime_last_hour_seconds",
         "uptime_last_day_seconds",
         "uptime_last_week_seconds",
@@ -38,18 +38,18 @@ def test_exact_windows_are_seconds() -> None:
 
 
 def test_a_span_is_one_window() -> None:
-    form = ReportSpec(duration=6 * HOUR)
-    (row,) = report_of(CASE, form)
+    spec = ReportSpec(duration=6 * HOUR)
+    (row,) = report_of(CASE, spec)
 
-    assert form.columns == ("store_id", "start", "end", "uptime_minutes", "downtime_minutes")
+    assert spec.columns == ("store_id", "start", "end", "uptime_minutes", "downtime_minutes")
     assert row.values == ["a", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 180, 180]
 
 
 @usual
 @given(cases(), st.booleans())
 def test_a_week_by_days_is_the_week(case: Case, exactly: bool) -> None:
-    form = ReportSpec(daily=True, exact=exactly)
-    rows = report_of(case, form)
+    spec = ReportSpec(daily=True, exact=exactly)
+    rows = report_of(case, spec)
 
     unit = SECOND if exactly else 1
     whole = figures(*case, exactly=exactly).week
@@ -58,7 +58,7 @@ def test_a_week_by_days_is_the_week(case: Case, exactly: bool) -> None:
     assert [row.values[1] for row in rows] == sorted({row.values[1] for row in rows})
     inside = {instant for instant, _ in case.polls if 0 < case.reference - instant <= WEEK}
     assert sum(row.polls_counted for row in rows) == len(inside)
-    assert all(len(row.values) == len(form.columns) for row in rows)
+    assert all(len(row.values) == len(spec.columns) for row in rows)
 
 
 @usual
@@ -75,7 +75,7 @@ def test_a_span_of_a_day_is_the_last_day(case: Case) -> None:
 
 @usual
 @given(cases(), st.sampled_from([MINUTE, HOUR, DAY]))
-def test_coverage_is_the_share_of_open_minutes_that_a_poll_backs(
+def test_coverage_is_the_share_of_open_minutes_that_a_poll_covers(
     case: Case, stale_after: int
 ) -> None:
     observed = observed_of(case, DAY, stale_after=stale_after)
@@ -98,36 +98,35 @@ def test_coverage_is_the_share_of_open_minutes_that_a_poll_backs(
 
 @usual
 @given(cases(), st.booleans(), st.booleans())
-def test_what_no_poll_backs_is_a_part_of_each_figure_and_agrees_with_coverage(
+def test_time_that_no_poll_covers_is_a_part_of_each_figure_and_agrees_with_coverage(
     case: Case, daily: bool, default_active: bool
 ) -> None:
-    form = ReportSpec(daily=daily, exact=True, duration=WEEK)
+    spec = ReportSpec(daily=daily, exact=True, duration=WEEK)
     case = case._replace(default_active=default_active)
-    for row in report_of(case, form):
+    for row in report_of(case, spec):
         opened, unknown = sum(row.values[-2:]), sum(row.unknown)
 
         assert all(
-            0 <= part <= all_of_it
-            for part, all_of_it in zip(row.unknown, row.values[-2:], strict=True)
+            0 <= part <= figure for part, figure in zip(row.unknown, row.values[-2:], strict=True)
         )
         assert row.coverage == (pytest.approx(1 - unknown / opened, abs=1e-6) if opened else None)
 
 
 @usual
 @given(cases(), st.sampled_from([ReportSpec(), ReportSpec(duration=DAY), ReportSpec(daily=True)]))
-def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
-    case: Case, form: ReportSpec
+def test_on_the_grid_each_minute_that_no_poll_covers_is_counted(
+    case: Case, spec: ReportSpec
 ) -> None:
-    rows = report_of(case, form)
+    rows = report_of(case, spec)
     figures = {
-        name: [*(row.values[form.columns.index(name)] for row in rows)]
-        for name in form.columns
+        name: [*(row.values[spec.columns.index(name)] for row in rows)]
+        for name in spec.columns
         if name.startswith(("uptime", "downtime"))
     }
 
-    assert form.unknown_columns == tuple(f"unknown_{name}" for name in figures)
-    for place, told in enumerate(figures.values()):
-        for row, figure in zip(rows, told, strict=True):
+    assert spec.unknown_columns == tuple(f"unknown_{name}" for name in figures)
+    for place, column in enumerate(figures.values()):
+        for row, figure in zip(rows, column, strict=True):
             assert 0 <= row.unknown[place] <= figure
             if row.coverage == 1:
                 assert row.unknown[place] == 0
@@ -135,7 +134,7 @@ def test_on_the_grid_each_minute_that_no_poll_backs_is_counted(
                 assert row.unknown[place] == figure
 
 
-def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
+def test_a_store_without_polls_has_no_known_downtime() -> None:
     (row,) = report_of(CASE._replace(polls=[]), ReportSpec())
 
     assert row.values == ["a", 0, 0.0, 0.0, 60, 24.0, 168.0]
@@ -143,7 +142,7 @@ def test_a_store_that_no_poll_speaks_for_has_no_known_downtime() -> None:
 
 
 def test_a_stale_active_poll_is_uptime_without_data() -> None:
-    # active three hours ago, and it speaks for two
+    # the poll is three hours old, and covers two hours
     (row,) = report_of(CASE, ReportSpec())
 
     assert row.values == ["a", 60, 3.0, 3.0, 0, 21.0, 165.0]
@@ -151,7 +150,7 @@ def test_a_stale_active_poll_is_uptime_without_data() -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "span"),
+    ("spec", "span"),
     [
         (ReportSpec(), (NOON - WEEK, NOON)),
         (ReportSpec(daily=True), (NOON - WEEK, NOON)),
@@ -159,18 +158,18 @@ def test_a_stale_active_poll_is_uptime_without_data() -> None:
         (ReportSpec(duration=MAX_SPAN), (NOON - MAX_SPAN, NOON)),
     ],
 )
-def test_spans(form: ReportSpec, span: tuple[int, int]) -> None:
-    assert form.span(NOON) == span
+def test_a_report_covers_the_span_that_it_names(spec: ReportSpec, span: tuple[int, int]) -> None:
+    assert spec.span(NOON) == span
 
 
 @pytest.mark.parametrize(
-    ("form", "reason"),
+    ("spec", "reason"),
     [
         (ReportSpec(start=NOON), "is not before the end"),
         (ReportSpec(duration=0), "is not before the end"),
         (ReportSpec(duration=MAX_SPAN + 1), "longer than 400 days"),
     ],
 )
-def test_spans_that_cannot_be(form: ReportSpec, reason: str) -> None:
+def test_an_impossible_span_is_refused(spec: ReportSpec, reason: str) -> None:
     with pytest.raises(ReportError, match=reason):
-        form.span(NOON)
+        spec.span(NOON)

@@ -28,7 +28,7 @@ def case(*polls: tuple[int, bool], rows: list[tuple[int, str, str]] | None = Non
 def status_at(
     case: Case, observed: StoreObservation, instant: int, stale_after: int
 ) -> tuple[bool, bool]:
-    """Known and active, by looking through the polls."""
+    """Search the polls; return whether the status is known and whether it is active."""
     polls = list(observed.polls)
     before = polls[: bisect_right(polls, instant << 1 | 1)]
     if not before:
@@ -38,7 +38,7 @@ def status_at(
 
 @usual
 @given(cases(), st.integers(1, WEEK - 1), st.sampled_from([MINUTE, HOUR, DAY]))
-def test_every_instant_is_in_the_stretch_that_its_newest_poll_says(
+def test_every_instant_is_in_a_segment_with_the_status_of_its_newest_poll(
     case: Case, back: int, stale_after: int
 ) -> None:
     observed = observed_of(case, stale_after=stale_after)
@@ -67,22 +67,22 @@ def test_a_timeline_is_the_whole_span_and_no_two_neighbours_are_alike(case: Case
 @given(cases())
 def test_incidents_sum_up_to_the_downtime_of_the_span(case: Case) -> None:
     observed = observed_of(case)
-    found = incidents(observed)
+    all_incidents = incidents(observed)
 
     states = states_in(case)
     down = split(states, observed.start, observed.end, exactly=True).down
-    assert sum(incident.downtime for incident in found) == down
+    assert sum(incident.downtime for incident in all_incidents) == down
     unknown_down = unknown(states, observed.start, observed.end, exactly=True).down
-    assert sum(incident.unknown for incident in found) == unknown_down
-    for one, other in pairwise(found):
+    assert sum(incident.unknown for incident in all_incidents) == unknown_down
+    for one, other in pairwise(all_incidents):
         # something active lies between two incidents, or they would be one
         assert any(one.end <= start and end <= other.start for start, end in observed.active)
-    for incident in found:
+    for incident in all_incidents:
         assert incident.start < incident.end
         assert 0 < incident.downtime <= incident.end - incident.start
 
 
-def test_a_poll_speaks_for_two_hours_and_the_figures_go_on_with_it() -> None:
+def test_a_poll_covers_two_hours_and_its_status_counts_beyond_them() -> None:
     observed = observed_of(case((NOON - 4 * HOUR, True)), DAY)
 
     assert timeline(observed)[-3:] == [
@@ -95,16 +95,16 @@ def test_a_poll_speaks_for_two_hours_and_the_figures_go_on_with_it() -> None:
 
 def test_an_incident_goes_on_over_a_night() -> None:
     opens, closes = NOON - 3 * HOUR, NOON - 19 * HOUR
-    found = incidents(
+    merged = incidents(
         observed_of(case((NOON - WEEK, True), (closes - HOUR, False), (opens + HOUR, True)))
     )
 
-    assert found == [
+    assert merged == [
         Incident(
             start=closes - HOUR,
             end=opens + HOUR,
             downtime=2 * HOUR,
-            # the poll speaks for the hour before it closed, and no longer
+            # the poll covers the hour before closing, and nothing of the next morning
             unknown=HOUR,
             ongoing=False,
             began_earlier=False,
@@ -121,15 +121,17 @@ def test_an_outage_outside_business_hours_is_no_incident() -> None:
 
 def test_the_incident_of_a_store_that_is_still_down_is_ongoing_even_when_it_has_closed() -> None:
     rows = [(day, "09:00", "11:00") for day in range(7)]
-    found = incidents(observed_of(case((NOON - WEEK, True), (NOON - 2 * HOUR, False), rows=rows)))
+    reported = incidents(
+        observed_of(case((NOON - WEEK, True), (NOON - 2 * HOUR, False), rows=rows))
+    )
 
-    (incident,) = found
+    (incident,) = reported
     assert incident.ongoing
     assert (incident.start, incident.end) == (NOON - 2 * HOUR, NOON - HOUR)
 
 
 def test_a_poll_at_the_end_of_the_span_ends_an_incident() -> None:
-    """By the data clock the ping that brings a store back is the end of all that is known."""
+    """A report by the clock of the data ends at the very poll that brings the store back."""
     down = [(NOON - WEEK, True), (NOON - HOUR, False)]
     (over,) = incidents(observed_of(case(*down, (NOON, True))))
     (still,) = incidents(observed_of(case(*down, (NOON, False))))

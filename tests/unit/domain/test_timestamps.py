@@ -1,4 +1,4 @@
-"""The short way to read a time, which programs write, tells the same as the long one."""
+"""The fast way to read the product's own form of a time gives the result of the general way."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def outcome(text: str) -> Any:
 
 
 @given(st.integers(0, LATEST - 1))
-def test_what_is_written_is_read(instant: int) -> None:
+def test_a_written_instant_reads_back(instant: int) -> None:
     assert parse_instant(format_instant(instant)) == instant
 
 
@@ -37,5 +37,5 @@ def test_a_final_z_is_read_as_zero_offset_however_it_is_read(
 ) -> None:
     edited = text[:position] + inserted + text[position + deleted :]
 
-    # a space in front is trimmed, and takes the long way
+    # a text with a space in front is read in the general way
     assert outcome(edited) == outcome(" " + edited)

@@ -11,7 +11,7 @@ from stream_app.errors import SettingsError
 from tests.strategies import ZONES, clock_changes, offset_at
 
 
-def test_a_zone_by_its_exact_name() -> None:
+def test_a_timezone_is_found_by_its_exact_name() -> None:
     assert resolve_timezone("Asia/Kathmandu", "UTC").zone == "Asia/Kathmandu"
     assert resolve_timezone("UTC", "America/Chicago") is pytz.utc
 
@@ -25,7 +25,7 @@ def test_any_other_name_is_the_default(name: str) -> None:
     assert resolve_timezone(name, "Europe/Paris").zone == "Europe/Paris"
 
 
-def test_an_unknown_default_is_told() -> None:
+def test_an_unknown_default_is_an_error_of_the_settings() -> None:
     with pytest.raises(SettingsError, match="'nowhere'"):
         resolve_timezone(None, "nowhere")
 
@@ -33,13 +33,15 @@ def test_an_unknown_default_is_told() -> None:
 def test_a_span_without_a_change_is_one_segment() -> None:
     start = parse_instant("2024-07-01T00:00")
 
-    found = constant_offset_segments(resolve_timezone("America/Chicago", "UTC"), start, start + DAY)
+    segments = constant_offset_segments(
+        resolve_timezone("America/Chicago", "UTC"), start, start + DAY
+    )
 
-    assert found == [(start, start + DAY, -5 * HOUR)]
+    assert segments == [(start, start + DAY, -5 * HOUR)]
 
 
 @pytest.mark.parametrize("name", ["UTC", "Etc/GMT+12", "Etc/UTC"])
-def test_zones_that_never_change(name: str) -> None:
+def test_a_timezone_without_clock_changes_is_one_segment(name: str) -> None:
     assert len(constant_offset_segments(resolve_timezone(name, "UTC"), 0, LATEST)) == 1
 
 
@@ -69,40 +71,40 @@ def test_a_change_at_the_edges_of_a_span() -> None:
 def test_lord_howe_changes_by_half_an_hour() -> None:
     start = parse_instant("2024-04-06T00:00")
 
-    found = constant_offset_segments(
+    segments = constant_offset_segments(
         resolve_timezone("Australia/Lord_Howe", "UTC"), start, start + DAY
     )
 
-    assert [offset for _, _, offset in found] == [11 * HOUR, 10 * HOUR + 30 * MINUTE]
+    assert [offset for _, _, offset in segments] == [11 * HOUR, 10 * HOUR + 30 * MINUTE]
 
 
 def test_apia_skips_a_day() -> None:
     start = parse_instant("2011-12-30T00:00")
 
-    found = constant_offset_segments(resolve_timezone("Pacific/Apia", "UTC"), start, start + DAY)
+    segments = constant_offset_segments(resolve_timezone("Pacific/Apia", "UTC"), start, start + DAY)
 
-    assert [offset for _, _, offset in found] == [-10 * HOUR, 14 * HOUR]
+    assert [offset for _, _, offset in segments] == [-10 * HOUR, 14 * HOUR]
 
 
-# From here on: the one place that looks inside pytz, against pytz's public conversions.
+# The tests below compare the one module that reads pytz's internals with pytz's public conversions.
 
 
 @pytest.mark.parametrize("name", ZONES)
 def test_every_change_that_probing_finds_begins_a_segment(name: str) -> None:
     first, last = parse_instant("1992-01-01T00:00"), parse_instant("2029-12-31T00:00")
 
-    found = constant_offset_segments(resolve_timezone(name, "UTC"), first, last)
+    segments = constant_offset_segments(resolve_timezone(name, "UTC"), first, last)
 
-    assert [start for start, _, _ in found[1:]] == clock_changes(name)
+    assert [start for start, _, _ in segments[1:]] == clock_changes(name)
 
 
 def test_every_segment_of_every_zone_agrees_with_conversion() -> None:
     for name in pytz.all_timezones:
-        found = constant_offset_segments(pytz.timezone(name), 0, LATEST)
+        segments = constant_offset_segments(pytz.timezone(name), 0, LATEST)
 
-        assert (found[0][0], found[-1][1]) == (0, LATEST)
-        for (_, end, _), (start, _, _) in itertools.pairwise(found):
+        assert (segments[0][0], segments[-1][1]) == (0, LATEST)
+        for (_, end, _), (start, _, _) in itertools.pairwise(segments):
             assert end == start
-        for start, end, offset in found:
+        for start, end, offset in segments:
             for instant in (start, (start + end) // 2, end - 1):
                 assert offset_at(name, instant) == offset, (name, instant)

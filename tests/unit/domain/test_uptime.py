@@ -19,22 +19,26 @@ MONDAY = 0
 
 
 def test_a_store_that_never_opens_has_no_time_at_all() -> None:
-    found = figures([(MONDAY, "09:00", "09:00")], CHICAGO, [(REFERENCE, True)], REFERENCE)
+    totals = figures([(MONDAY, "09:00", "09:00")], CHICAGO, [(REFERENCE, True)], REFERENCE)
 
-    assert found.hour == found.day == found.week == UpDown(0, 0)
+    assert totals.hour == totals.day == totals.week == UpDown(0, 0)
 
 
 def test_always_open_and_active_by_default() -> None:
-    found = figures([], CHICAGO, [], REFERENCE, default_active=True)
+    totals = figures([], CHICAGO, [], REFERENCE, default_active=True)
 
-    assert (found.hour, found.day, found.week) == (UpDown(60, 0), UpDown(1440, 0), UpDown(10080, 0))
+    assert (totals.hour, totals.day, totals.week) == (
+        UpDown(60, 0),
+        UpDown(1440, 0),
+        UpDown(10080, 0),
+    )
 
 
 def test_exact_figures_are_microseconds() -> None:
-    found = figures([], CHICAGO, [(REFERENCE - 90 * SECOND, True)], REFERENCE, exactly=True)
+    totals = figures([], CHICAGO, [(REFERENCE - 90 * SECOND, True)], REFERENCE, exactly=True)
 
-    assert found.hour == UpDown(90 * SECOND, HOUR - 90 * SECOND)
-    assert found.week == UpDown(90 * SECOND, WEEK - 90 * SECOND)
+    assert totals.hour == UpDown(90 * SECOND, HOUR - 90 * SECOND)
+    assert totals.week == UpDown(90 * SECOND, WEEK - 90 * SECOND)
 
 
 # grid           -2 min          -1 min         reference
@@ -49,9 +53,9 @@ def test_exact_figures_are_microseconds() -> None:
     [(-2 * MINUTE, 2), (-2 * MINUTE + 1, 1), (-MINUTE, 1), (-MINUTE + 1, 0), (0, 0)],
 )
 def test_a_poll_holds_from_its_own_instant(poll: int, minutes: int) -> None:
-    found = figures([], CHICAGO, [(REFERENCE + poll, True)], REFERENCE)
+    totals = figures([], CHICAGO, [(REFERENCE + poll, True)], REFERENCE)
 
-    assert found.hour == UpDown(minutes, 60 - minutes)
+    assert totals.hour == UpDown(minutes, 60 - minutes)
 
 
 # - 7 d - lookback                - 7 d                       reference
@@ -81,7 +85,7 @@ def test_polls_counted_are_those_from_the_lookback_to_the_reference() -> None:
     assert week_of([], CHICAGO, [(t, True) for t in instants], REFERENCE).poll_counts() == [3]
 
 
-def test_a_poll_too_old_to_count_does_not_hide_behind_a_counted_one() -> None:
+def test_a_poll_older_than_the_lookback_does_not_count_beside_a_newer_one() -> None:
     polls = [(REFERENCE - WEEK - 2 * HOUR, True), (REFERENCE - DAY, False)]
 
     assert figures([], CHICAGO, polls, REFERENCE).week == UpDown(0, 10_080)
@@ -93,10 +97,10 @@ def test_a_poll_too_old_to_count_does_not_hide_behind_a_counted_one() -> None:
 def test_windows_are_nested() -> None:
     polls = [(REFERENCE - HOUR, True), (REFERENCE - 40 * MINUTE, False)]
 
-    found = figures([], CHICAGO, polls, REFERENCE)
+    totals = figures([], CHICAGO, polls, REFERENCE)
 
-    assert [found.hour.up, found.day.up, found.week.up] == [20, 20, 20]
-    assert [found.hour.down, found.day.down, found.week.down] == [40, 1420, 10_060]
+    assert [totals.hour.up, totals.day.up, totals.week.up] == [20, 20, 20]
+    assert [totals.hour.down, totals.day.down, totals.week.down] == [40, 1420, 10_060]
 
 
 # status   ....|=======|...|=====================|..........
@@ -113,18 +117,18 @@ def test_status_runs_against_opening_intervals() -> None:
     at = parse_instant("2024-10-14T11:00")
     polls = [(3, True), (15, False), (28, True), (55, False)]
 
-    found = figures(rows, CHICAGO, [(at + m * MINUTE, up) for m, up in polls], at + HOUR)
+    totals = figures(rows, CHICAGO, [(at + m * MINUTE, up) for m, up in polls], at + HOUR)
 
-    assert found.hour == UpDown(7 + 2 + 10, 3 + 8 + 2)
+    assert totals.hour == UpDown(7 + 2 + 10, 3 + 8 + 2)
 
 
 # Lord Howe, Sunday 2024-04-07: clocks go from 02:00 back to 01:30
 def test_half_an_hour_is_repeated_at_lord_howe() -> None:
     reference = parse_instant("2024-04-07T12:00")
 
-    found = figures([(6, "01:00", "02:30")], "Australia/Lord_Howe", [], reference)
+    totals = figures([(6, "01:00", "02:30")], "Australia/Lord_Howe", [], reference)
 
-    assert found.day == UpDown(0, 120)
+    assert totals.day == UpDown(0, 120)
 
 
 # Apia: Thursday 2011-12-29 was followed by Saturday the 31st
@@ -132,7 +136,7 @@ def test_half_an_hour_is_repeated_at_lord_howe() -> None:
 #   UTC    12-25 00       12-30 10       01-01 00
 #   local  Sat 14 (-10 h)   Fri|Sat (+14 h)   Sun 14
 #          | 10 h | Sun .. Thu  | 24 h |  14 h  |
-def test_a_day_that_never_was_at_apia() -> None:
+def test_a_day_that_apia_skipped_counts_nothing() -> None:
     reference = parse_instant("2012-01-01T00:00")
     whole = [1440] * 7
     on = {
@@ -147,27 +151,27 @@ def test_a_day_that_never_was_at_apia() -> None:
 def test_ramadan_at_casablanca(date: str, minutes: int) -> None:
     reference = parse_instant(f"{date}T20:00")
 
-    found = figures([(6, "02:00", "04:00")], "Africa/Casablanca", [], reference)
+    totals = figures([(6, "02:00", "04:00")], "Africa/Casablanca", [], reference)
 
-    assert found.day == UpDown(0, minutes)
+    assert totals.day == UpDown(0, minutes)
 
 
 # Santiago, southern: midnight of Sunday 2024-09-08 was skipped
 def test_a_skipped_midnight_in_the_south() -> None:
     reference = parse_instant("2024-09-08T20:00")
 
-    found = figures([(5, "23:00", "02:00")], "America/Santiago", [], reference)
+    totals = figures([(5, "23:00", "02:00")], "America/Santiago", [], reference)
 
-    assert found.day == UpDown(0, 120)
+    assert totals.day == UpDown(0, 120)
 
 
 def test_times_of_day_at_the_utc_side_of_the_week() -> None:
     # Kiritimati is UTC+14: Monday 00:00 there is Sunday 10:00Z
     reference = parse_instant("2024-10-13T11:00")
 
-    found = figures([(MONDAY, "00:00", "00:30")], "Pacific/Kiritimati", [], reference)
+    totals = figures([(MONDAY, "00:00", "00:30")], "Pacific/Kiritimati", [], reference)
 
-    assert found.hour == UpDown(0, 30)
+    assert totals.hour == UpDown(0, 30)
 
 
 @pytest.mark.parametrize(
@@ -184,12 +188,12 @@ def test_times_of_day_at_the_utc_side_of_the_week() -> None:
         ([(-9, False), (-5, True)], False, [(0, 100)]),
     ],
 )
-def test_active_intervals(
+def test_the_newest_poll_decides_which_intervals_are_active(
     polls: list[Poll], default_active: bool, expected: list[tuple[int, int]]
 ) -> None:
-    found = active_intervals(poll_set(polls), 0, 100, default_active=default_active)
+    intervals = active_intervals(poll_set(polls), 0, 100, default_active=default_active)
 
-    assert found == expected
+    assert intervals == expected
 
 
 def test_active_intervals_of_an_empty_span() -> None:

@@ -24,7 +24,7 @@ NEAR = st.integers(-10 * MINUTE, 0).map(REFERENCE.__add__)
 
 
 def between(start: int, end: int, reading: Reading) -> int:
-    """The time in `[start, end)`."""
+    """Return the time in `[start, end)`."""
     time: int = reading(end, REFERENCE) - reading(start, REFERENCE)
     return time
 
@@ -53,7 +53,9 @@ def test_the_windows() -> None:
         (-WEEK, 0, 10_080),
     ],
 )
-def test_points_of_the_grid(start: int, end: int, expected: int) -> None:
+def test_an_interval_counts_the_points_of_the_grid_in_it(
+    start: int, end: int, expected: int
+) -> None:
     assert between(REFERENCE + start, REFERENCE + end, minute_reading) == expected
 
 
@@ -73,6 +75,6 @@ def test_exact_time_is_the_difference_of_instants(start: int, end: int) -> None:
 @pytest.mark.parametrize("reading", [minute_reading, microsecond_reading])
 @given(st.lists(NEAR, min_size=1, max_size=5))
 def test_an_array_of_instants_is_read_as_each_of_them(reading: Reading, some: list[int]) -> None:
-    found = reading(np.array(some, dtype=np.int64), REFERENCE).tolist()
+    readings = reading(np.array(some, dtype=np.int64), REFERENCE).tolist()
 
-    assert found == [reading(instant, REFERENCE) for instant in some]
+    assert readings == [reading(instant, REFERENCE) for instant in some]

@@ -22,7 +22,7 @@ CHICAGO = "America/Chicago"
 
 
 class Report(Protocol):
-    """The public figures of a store; active since long before unless polls say."""
+    """Computes the public figures of a store, which is always active unless `polls` is given."""
 
     def __call__(
         self,
@@ -57,8 +57,8 @@ def report(request: pytest.FixtureRequest) -> Report:
     ) -> dict[str, float]:
         if polls is None:
             polls = [(reference - WEEK - 30 * MINUTE, True)]
-        found: dict[str, float] = request.param(rows, polls, reference, timezone_name)
-        return found
+        figures: dict[str, float] = request.param(rows, polls, reference, timezone_name)
+        return figures
 
     return public
 
@@ -68,7 +68,7 @@ def utc(text: str) -> int:
 
 
 def end_of_day(date: str) -> int:
-    """The midnight in Chicago at which that local day ends."""
+    """Return the midnight in Chicago at which that local day ends."""
     midnight = datetime.fromisoformat(date) + timedelta(days=1)
     return from_datetime(pytz.timezone(CHICAGO).localize(midnight))
 
@@ -86,10 +86,10 @@ def end_of_day(date: str) -> int:
     [("00:00", "04:00", 5.0), ("00:00", "01:30", 2.0), ("01:30", "05:00", 4.0)],
 )
 def test_a_repeated_hour_counts_twice(report: Report, start: str, end: str, hours: float) -> None:
-    found = report([(SUNDAY, start, end)], end_of_day("2024-11-03"))
+    figures = report([(SUNDAY, start, end)], end_of_day("2024-11-03"))
 
-    assert found["uptime_last_week"] == hours
-    assert found["downtime_last_week"] == 0
+    assert figures["uptime_last_week"] == hours
+    assert figures["downtime_last_week"] == 0
 
 
 # 2024-03-10: 02:00 to 03:00 does not exist
@@ -111,10 +111,10 @@ def test_a_repeated_hour_counts_twice(report: Report, start: str, end: str, hour
     ],
 )
 def test_a_skipped_hour_does_not_exist(report: Report, start: str, end: str, hours: float) -> None:
-    found = report([(SUNDAY, start, end)], end_of_day("2024-03-10"))
+    figures = report([(SUNDAY, start, end)], end_of_day("2024-03-10"))
 
-    assert found["uptime_last_week"] == hours
-    assert found["downtime_last_week"] == 0
+    assert figures["uptime_last_week"] == hours
+    assert figures["downtime_last_week"] == 0
 
 
 # Saturday              Sunday
@@ -122,9 +122,9 @@ def test_a_skipped_hour_does_not_exist(report: Report, start: str, end: str, hou
 # [===========|================================)   8 h on the clock, less or more the change
 @pytest.mark.parametrize(("sunday", "hours"), [("2024-03-10", 7.0), ("2024-11-03", 9.0)])
 def test_an_overnight_row_across_the_change(report: Report, sunday: str, hours: float) -> None:
-    found = report([(SATURDAY, "22:00", "06:00")], end_of_day(sunday))
+    figures = report([(SATURDAY, "22:00", "06:00")], end_of_day(sunday))
 
-    assert found["uptime_last_week"] == hours
+    assert figures["uptime_last_week"] == hours
 
 
 # Friday 22        24|00        01        02        03   Saturday, CDT
@@ -134,9 +134,9 @@ def test_an_overnight_row_across_the_change(report: Report, sunday: str, hours: 
 #                              01:30 |--last hour-| 02:30   reference 07:30Z: its first half
 @pytest.mark.parametrize(("time", "minutes"), [("06:00", 60), ("07:30", 30)])
 def test_hours_across_midnight_in_the_last_hour(report: Report, time: str, minutes: int) -> None:
-    found = report([(FRIDAY, "22:00", "02:00")], utc(f"2024-10-12T{time}"))
+    figures = report([(FRIDAY, "22:00", "02:00")], utc(f"2024-10-12T{time}"))
 
-    assert (found["uptime_last_hour"], found["downtime_last_hour"]) == (minutes, 0)
+    assert (figures["uptime_last_hour"], figures["downtime_last_hour"]) == (minutes, 0)
 
 
 # 09   10   11   12        14             18
@@ -154,22 +154,24 @@ def test_overlapping_touching_nested_and_repeated_rows_are_a_union(report: Repor
         (MONDAY, "09:00", "12:00"),
     ]
 
-    found = report(rows, end_of_day("2024-10-14"))
+    figures = report(rows, end_of_day("2024-10-14"))
 
-    assert found["uptime_last_day"] == 9.0
-    assert found["uptime_last_week"] == 9.0
+    assert figures["uptime_last_day"] == 9.0
+    assert figures["uptime_last_week"] == 9.0
 
 
 # the grid at second :18          23:58:18   23:59:18   00:00:18
 # 00:00-23:59:59   ===================|==========|=====)[===|====
 # 00:00-23:59      ===================|======)   |      [===|====   one point lost a day: 7 min
 @pytest.mark.parametrize(("end", "hours"), [("23:59:59", 168.0), ("23:59", 167.88)])
-def test_what_the_last_minute_of_a_day_loses(report: Report, end: str, hours: float) -> None:
+def test_hours_that_end_before_midnight_lose_the_last_minute(
+    report: Report, end: str, hours: float
+) -> None:
     rows = [(day, "00:00", end) for day in range(7)]
 
-    found = report(rows, utc("2024-10-14T12:34:18"))
+    figures = report(rows, utc("2024-10-14T12:34:18"))
 
-    assert found["uptime_last_week"] == hours
+    assert figures["uptime_last_week"] == hours
 
 
 # Mon  Tue  Wed  Thu  Fri  Sat  Sun
@@ -177,10 +179,10 @@ def test_what_the_last_minute_of_a_day_loses(report: Report, end: str, hours: fl
 def test_closed_on_the_weekend(report: Report) -> None:
     rows = [(day, "09:00", "17:00") for day in (MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY)]
 
-    found = report(rows, utc("2024-10-13T20:00"))
+    figures = report(rows, utc("2024-10-13T20:00"))
 
-    assert (found["uptime_last_day"], found["downtime_last_day"]) == (0, 0)
-    assert (found["uptime_last_week"], found["downtime_last_week"]) == (40.0, 0)
+    assert (figures["uptime_last_day"], figures["downtime_last_day"]) == (0, 0)
+    assert (figures["uptime_last_week"], figures["downtime_last_week"]) == (40.0, 0)
 
 
 # -7 d                              -24 h          -3 h      -1 h    reference
@@ -188,15 +190,15 @@ def test_closed_on_the_weekend(report: Report) -> None:
 def test_one_poll_three_hours_ago(report: Report) -> None:
     reference = utc("2024-10-14T12:34:18")
 
-    found = report([], reference, polls=[(reference - 3 * HOUR, True)])
+    figures = report([], reference, polls=[(reference - 3 * HOUR, True)])
 
-    assert list(found.values()) == [60, 3.0, 3.0, 0, 21.0, 165.0]
+    assert list(figures.values()) == [60, 3.0, 3.0, 0, 21.0, 165.0]
 
 
 def test_a_known_store_without_polls(report: Report) -> None:
-    found = report([], utc("2024-10-14T12:34:18"), polls=[])
+    figures = report([], utc("2024-10-14T12:34:18"), polls=[])
 
-    assert list(found.values()) == [0, 0, 0, 60, 24.0, 168.0]
+    assert list(figures.values()) == [0, 0, 0, 60, 24.0, 168.0]
 
 
 # =========== active ===========| reference      x inactive, 5 min later
@@ -221,8 +223,8 @@ def test_inactive_wins_at_one_instant_in_any_order(report: Report) -> None:
     ]
 
     for order in permutations(polls):
-        found = report([], reference, polls=list(order))
-        assert (found["uptime_last_hour"], found["downtime_last_hour"]) == (30, 30)
+        figures = report([], reference, polls=list(order))
+        assert (figures["uptime_last_hour"], figures["downtime_last_hour"]) == (30, 30)
 
 
 # 2024-11-03 has 25 hours: the last 24 of them begin at its second hour
@@ -231,10 +233,10 @@ def test_inactive_wins_at_one_instant_in_any_order(report: Report) -> None:
 #          |---------|--------- last day ------------|
 #          [=========|===================)             00-02: 3 h in the week, 2 in the day
 def test_the_last_24_hours_of_a_25_hour_day_miss_its_first(report: Report) -> None:
-    found = report([(SUNDAY, "00:00", "02:00")], end_of_day("2024-11-03"))
+    figures = report([(SUNDAY, "00:00", "02:00")], end_of_day("2024-11-03"))
 
-    assert found["uptime_last_week"] == 3.0
-    assert found["uptime_last_day"] == 2.0
+    assert figures["uptime_last_week"] == 3.0
+    assert figures["uptime_last_day"] == 2.0
 
 
 # and those of a 23-hour day reach back into the day before
@@ -243,13 +245,13 @@ def test_the_last_24_hours_of_a_25_hour_day_miss_its_first(report: Report) -> No
 #            |--------------------- last day -------------|
 #            [===========)                                   Sat 22-24: 1 of 2 h in the day
 def test_the_last_24_hours_of_a_23_hour_day_reach_into_the_day_before(report: Report) -> None:
-    found = report([(SATURDAY, "22:00", "24:00")], end_of_day("2024-03-10"))
+    figures = report([(SATURDAY, "22:00", "24:00")], end_of_day("2024-03-10"))
 
-    assert found["uptime_last_week"] == 2.0
-    assert found["uptime_last_day"] == 1.0
+    assert figures["uptime_last_week"] == 2.0
+    assert figures["uptime_last_day"] == 1.0
 
 
-def test_an_unknown_zone_is_chicago(report: Report) -> None:
+def test_an_unknown_timezone_is_chicago(report: Report) -> None:
     rows = [(SUNDAY, "00:00", "04:00")]
     reference = end_of_day("2024-11-03")
 
