@@ -1,4 +1,4 @@
-"""Hand-written stand-ins for what surrounds the agents: Faust, the table, Kafka."""
+"""Hand-written fakes of what the agents of a worker use: Faust, the table of facts and Kafka."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def settings_with(**overrides: Any) -> Settings:
 
 
 def store_in(partition: int, number: int = 0) -> str:
-    """The id of a store that this partition owns; another one for each number."""
+    """Return the id of a store of a partition; each number gives another store."""
     return _stores_of(partition)[number]
 
 
@@ -72,7 +72,7 @@ def _stores_of(partition: int) -> list[str]:
 
 
 async def settle() -> None:
-    """Let everything run that does not wait for something outside."""
+    """Let all tasks run until each of them waits for an event that only the test can cause."""
     for _ in range(50):
         await asyncio.sleep(0)
 
@@ -124,38 +124,44 @@ class FakeEvent:
         self.acks += 1
 
 
-def events_of(*values: bytes | None, **of_each: Any) -> list[FakeEvent]:
-    """One event a value, at the offsets from 0 on."""
+def events_of(*values: bytes | None, **message_fields: Any) -> list[FakeEvent]:
+    """Return one event for each value, at the offsets from 0 on."""
     return [
-        FakeEvent(FakeMessage(value, offset=offset, **of_each))
+        FakeEvent(FakeMessage(value, offset=offset, **message_fields))
         for offset, value in enumerate(values)
     ]
 
 
-def run_of(*values: bytes | None, **of_each: Any) -> FakeEvent:
-    """One event that carries all values, at the offsets from 0 on."""
+def chunk_of(*values: bytes | None, **message_fields: Any) -> FakeEvent:
+    """Return one event with a chunk of all values, at the offsets from 0 on."""
     return FakeEvent(
-        FakeChunk(*(FakeMessage(v, offset=offset, **of_each) for offset, v in enumerate(values)))
+        FakeChunk(
+            *(FakeMessage(v, offset=offset, **message_fields) for offset, v in enumerate(values))
+        )
     )
 
 
 class FakeStream:
-    """A stream of given events that ends after the last."""
+    """A stream of given events that ends after the last one.
+
+    Attributes:
+        delivered: number of events that an agent has received.
+    """
 
     def __init__(self, events: Iterable[FakeEvent]) -> None:
         self.enable_acks = True
-        self.taken = 0
+        self.delivered = 0
         self._events = list(events)
 
     async def events(self) -> AsyncIterator[FakeEvent]:
-        assert not self.enable_acks, "Faust would acknowledge when the loop comes round"
+        assert not self.enable_acks, "Faust would acknowledge an event when the next one is read"
         for event in self._events:
-            self.taken += 1
+            self.delivered += 1
             yield event
 
 
 class Failures:
-    """Collects what was passed to `fail`."""
+    """A handler of fatal errors that collects the errors."""
 
     def __init__(self) -> None:
         self.errors: list[BaseException] = []
@@ -165,7 +171,7 @@ class Failures:
 
 
 class Sends:
-    """Futures of records in flight, acknowledged at once or when a test does it."""
+    """Futures of records in flight, which are acknowledged at once or when a test says so."""
 
     def __init__(self) -> None:
         self.at_once = True
@@ -184,7 +190,7 @@ class Sends:
         return sent
 
     def arrive(self, *positions: int) -> None:
-        """The records at these positions are stored; without any, all of them."""
+        """Acknowledge the records at these positions, or all of them if there is none."""
         for sent in [self.pending[p] for p in positions] or list(self.pending):
             if not sent.done():
                 sent.set_result(None)
@@ -203,11 +209,11 @@ class FakeFacts:
 
     Attributes:
         content: `(partition, key)` to value.
-        writes: every write in order.
+        writes: partition and key of every write, in order.
         sends: the changelog's futures.
         error: raised by `put`.
         revoked: the partitions that were revoked, in order.
-        waited_for_capacity: the partitions for which `room` was waited for.
+        waited_for_capacity: the partition of each call of `wait_for_capacity`, in order.
     """
 
     def __init__(self) -> None:
@@ -270,11 +276,11 @@ class Forwarded:
 
 
 class RecordingPublisher(Publisher):
-    """Keeps what goes out; `sends` holds the futures of all of it."""
+    """A publisher that records the calls; `sends` has the futures of all records."""
 
     def __init__(self) -> None:
         self.sends = Sends()
-        self.letters: list[DeadLetter] = []
+        self.dead_letters: list[DeadLetter] = []
         self.forwarded: list[Forwarded] = []
         self.reports: list[ReportEvent] = []
         self.topics: list[str] = []
@@ -283,11 +289,11 @@ class RecordingPublisher(Publisher):
         self.unregistered: list[bytes] = []
         self.watermarks: list[Watermark] = []
         self.restores: list[RestoreStatus] = []
-        self.tell_error: BaseException | None = None
+        self.watermark_error: BaseException | None = None
         self.on_register: Callable[[], None] = lambda: None
 
     async def publish_dead_letter(self, dead_letter: DeadLetter) -> asyncio.Future[Any]:
-        self.letters.append(dead_letter)
+        self.dead_letters.append(dead_letter)
         return self.sends.future()
 
     async def forward(
@@ -327,7 +333,7 @@ class RecordingPublisher(Publisher):
         self.restores.append(status)
 
     async def publish_watermarks(self, watermarks: Iterable[Watermark]) -> None:
-        error, self.tell_error = self.tell_error, None
+        error, self.watermark_error = self.watermark_error, None
         if error is not None:
             raise error
         self.watermarks += watermarks
@@ -343,23 +349,23 @@ class Applied:
 
 
 class FakeOwnedPartitions(OwnedPartitions):
-    """Owns the partitions that a test gives it, and records the calls.
+    """The partitions that a test adds with `own`; the calls are recorded.
 
     Attributes:
         partitions: the owned partitions by number.
-        notes: the calls of `record_applied`.
-        gone: the stores of calls of `removed`.
-        elsewhere: number of stores of other workers.
-        finished: partition, topic and first offset of each completed message.
+        applied: the calls of `record_applied`.
+        removed: the stores of all calls of `record_removed`.
+        other_stores: number of stores of other workers.
+        completed: partition, topic and first offset of each completed message.
     """
 
     def __init__(self, facts: FakeFacts | None = None) -> None:
         self._facts = FakeFacts() if facts is None else facts
         self.partitions: dict[int, OwnedPartition] = {}
-        self.notes: list[Applied] = []
-        self.gone: list[bytes] = []
-        self.elsewhere = 0
-        self.finished: list[tuple[int, str, int]] = []
+        self.applied: list[Applied] = []
+        self.removed: list[bytes] = []
+        self.other_stores = 0
+        self.completed: list[tuple[int, str, int]] = []
 
     def own(self, number: int, *stores: bytes) -> OwnedPartition:
         partition = OwnedPartition(number, self._facts.of(number), set(stores))
@@ -372,47 +378,48 @@ class FakeOwnedPartitions(OwnedPartitions):
 
     def complete(self, partition: OwnedPartition, topic: str, offset: int) -> None:
         partition.offset_trackers[topic].complete(offset)
-        self.finished.append((partition.number, topic, offset))
+        self.completed.append((partition.number, topic, offset))
 
     def record_applied(
         self, partition: OwnedPartition, stores: Iterable[bytes], newest_poll: int | None = None
     ) -> None:
-        self.notes.append(Applied(partition.number, set(stores), newest_poll))
+        self.applied.append(Applied(partition.number, set(stores), newest_poll))
 
     def store_count(self) -> int:
-        return self.elsewhere + sum(len(partition.stores) for partition in self.partitions.values())
+        owned = sum(len(partition.stores) for partition in self.partitions.values())
+        return self.other_stores + owned
 
     def record_removed(self, partition: OwnedPartition, stores: Collection[bytes]) -> None:
         partition.stores.difference_update(stores)
-        self.gone += stores
+        self.removed += stores
 
 
 class FakeGaps(GapSkipper):
-    """Says of each gap what a test says: the offset that has to be read before, or nothing.
+    """Gaps whose missed records a test decides.
 
     Attributes:
-        missed: the offset to be read, by the offset of the record behind the gap.
-        asked: partition, topic and offset of every record that was asked for.
-        on_ask: called while it is looked at.
+        missed: offset of the missed record in a gap, by the offset of the record behind the gap.
+        lookups: partition, topic and offset of every call of `find_missed_record`.
+        on_lookup: called during each call of `find_missed_record`.
     """
 
     def __init__(self) -> None:
         self.missed: dict[int, int] = {}
-        self.asked: list[tuple[int, str, int]] = []
-        self.on_ask: Callable[[], None] = lambda: None
+        self.lookups: list[tuple[int, str, int]] = []
+        self.on_lookup: Callable[[], None] = lambda: None
 
     async def find_missed_record(self, owned: OwnedPartition, topic: str, first: int) -> int | None:
-        self.asked.append((owned.number, topic, first))
+        self.lookups.append((owned.number, topic, first))
         await asyncio.sleep(0)
-        self.on_ask()
+        self.on_lookup()
         return self.missed.get(first)
 
 
 class FakeAppliedOffsets(AppliedOffsets):
-    """Has caught up when a test sets `caught_up`.
+    """Applied offsets that have caught up when a test sets `caught_up`.
 
     Attributes:
-        caught_up: lets `catch_up` return when it is set.
+        caught_up: `catch_up` returns when it is set.
         errors: raised by the next calls of `catch_up`, in order.
         waiting: number of calls that wait now.
         most_waiting: largest number of calls that waited at once.
@@ -450,12 +457,12 @@ class FakeAppliedOffsets(AppliedOffsets):
             await self.caught_up.wait()
         finally:
             self.waiting -= 1
-        nothing = {
+        empty = {
             TopicPartition(spec.name, number): 0
             for spec in SOURCE_TOPICS
             for number in range(PARTITIONS)
         }
-        return nothing | self.end_offsets
+        return empty | self.end_offsets
 
     def newest_poll(self) -> int | None:
         return self.newest
@@ -469,7 +476,7 @@ class FakeAppliedOffsets(AppliedOffsets):
 
 @dataclass
 class Sent:
-    """One record that a producer was given."""
+    """A record that was passed to the producer."""
 
     topic: str
     value: bytes | None
@@ -484,7 +491,7 @@ class Sent:
 
 
 class FakeBatches(BatchProducer):
-    """Record batches of one record each, that arrive when the test says so, or at once."""
+    """Record batches of one record each, which are acknowledged by the test, or at once."""
 
     def __init__(self, *, at_once: bool = False) -> None:
         self.sent: list[Sent] = []
@@ -518,7 +525,7 @@ class FakeBatches(BatchProducer):
 
 
 class Harness:
-    """The agents of a worker among fakes.
+    """The agents of a worker, with fakes around them.
 
     Args:
         owned: the stores of each partition that the worker owns.
@@ -567,7 +574,7 @@ class Harness:
     # -- source records
 
     async def run(self, *events: FakeEvent, spec: TopicSpec = STORE_STATUS) -> None:
-        """Give events to the agent of a source topic, and let all run that need not wait."""
+        """Pass events to the agent of a source topic, and let it run until it waits."""
         agent = {
             STORE_STATUS.name: self.ingest.polls,
             STORE_BUSINESS_HOURS.name: self.ingest.business_hours,
@@ -579,17 +586,17 @@ class Harness:
     async def deliver(
         self, *values: bytes | None, spec: TopicSpec = STORE_STATUS
     ) -> list[FakeEvent]:
-        """Give records of a source topic to its agent, one event each."""
+        """Pass records of a source topic to its agent, one event for each."""
         events = events_of(*values, topic=spec.name)
         await self.run(*events, spec=spec)
         return events
 
     def fact(self, tag: bytes, store: str, partition: int = 0) -> bytes | None:
-        """The content of the fact under a tag, without its revision."""
+        """Return the content of the fact under a tag, without its revision."""
         return decode_fact(self.facts.get(partition, store_key(store) + tag))[1]
 
     def polls(self, store: str, partition: int = 0) -> array[int]:
-        """The polls of a store in the table, of the 100 hours before and after `NOW`."""
+        """Return the polls of a store in the table from 100 hours before to 100 after `NOW`."""
         layout = BucketLayout(self.settings.retention)
         first, last = NOW - 100 * HOUR, NOW + 100 * HOUR
         read = self._bucket_reader(partition, store)
@@ -614,9 +621,9 @@ class Harness:
     # -- requests
 
     async def request(
-        self, *requests: ReportRequestRecord | bytes | None, **of_each: Any
+        self, *requests: ReportRequestRecord | bytes | None, **message_fields: Any
     ) -> list[FakeEvent]:
-        """Give requests to the agent of reports, and let all run that need not wait."""
+        """Pass requests to the agent of reports, and let it run until it waits."""
         events = [
             FakeEvent(
                 FakeMessage(
@@ -624,7 +631,7 @@ class Harness:
                     if request is None or isinstance(request, bytes)
                     else encode_request(request),
                     offset=offset,
-                    **{"topic": REPORT_REQUESTS.name, **of_each},
+                    **{"topic": REPORT_REQUESTS.name, **message_fields},
                 )
             )
             for offset, request in enumerate(requests)
@@ -641,7 +648,7 @@ class Harness:
         await settle()
 
     def requested_parts(self) -> list[FleetPartRequest]:
-        """The forwarded requests of parts, each on its partition and under its report's id."""
+        """Return the requests for parts; each must be on its partition with the report's id."""
         parts = []
         for forwarded in self.publisher.forwarded:
             part = decode_request(forwarded.value)
@@ -655,13 +662,13 @@ class Harness:
         return [event.status for event in self.publisher.reports]
 
     def reason(self) -> str:
-        """Why the only report that ended has failed."""
+        """Return the reason of the only report that ended, which must have failed."""
         final = self._final()
         assert final.status == "failed"
         return final.reason or ""
 
     def report(self) -> dict[str, Any]:
-        """The only report that ended, which is complete."""
+        """Return the document of the only report that ended, which must be complete."""
         final = self._final()
         assert final.status == "complete", final.reason
         assert final.report is not None

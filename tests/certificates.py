@@ -1,4 +1,4 @@
-"""Authorities, certificates and keys for tests, made by the openssl command."""
+"""Makes authorities, certificates and keys for tests with the command openssl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Certificate:
 
 
 class Authority:
-    """Issues certificates; a program that trusts it needs its `certificate`.
+    """A certificate authority; a program that trusts it needs its `certificate`.
 
     Args:
         folder: folder of all its files.
@@ -36,12 +36,12 @@ class Authority:
         )  # fmt: skip
 
     def issue(self, name: str, *, host: str | None = None, password: str = "") -> Certificate:
-        """A certificate of CN=name, good for a server at `host` and for a client.
+        """Issue a certificate of CN=name, valid for a server at `host` and for a client.
 
         Args:
             name: common name, and the beginning of the names of the files.
-            host: an address or a name that the certificate is for.
-            password: of the key; empty: it has none.
+            host: address or name of the server that the certificate is for.
+            password: password of the key; empty if the key has none.
         """
         request, key = self._folder / f"{name}.csr", self._folder / f"{name}.key.pem"
         certificate = self._folder / f"{name}.pem"

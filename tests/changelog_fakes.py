@@ -1,4 +1,4 @@
-"""A changelog made by hand: batches, gaps of compaction, markers, strays, what cannot be read."""
+"""A changelog made by hand: it has gaps, control batches, stray and unreadable records too."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class FakeLog:
     """One partition of a changelog.
 
     Attributes:
-        batches: as the log holds them, in its order.
-        first: where the log begins.
-        end_offset: where it ends; behind the last batch if None.
-        batches_a_fetch: how many come at once.
+        batches: the batches in the order of the log.
+        first: offset at which the log begins.
+        end_offset: offset at which the log ends; None for the end of the last batch.
+        batches_a_fetch: largest number of batches that one fetch returns.
         fetched: the offset and the size of every fetch, in order.
         errors: raised by the next calls, in order.
         on_fetch: called for every fetch before it is answered.
-        most_at_once: how many fetches ever ran together.
+        most_at_once: largest number of fetches that ran at the same time.
         gate: while it is not set, no fetch is answered.
     """
 
@@ -64,20 +64,20 @@ class FakeLog:
 
     @property
     def last(self) -> int:
-        """The end offset of the log."""
+        """Return the end offset of the log."""
         if self.end_offset is not None:
             return self.end_offset
         return self.batches[-1].next_offset if self.batches else self.first
 
     @property
     def offsets(self) -> list[int]:
-        """The offsets of the fetches, without those of single records."""
+        """Return the offsets of the fetches, without those of single records."""
         return [offset for offset, size in self.fetched if size == FETCH_BYTES]
 
     def add(
         self, *entries: Entry, at: int | None = None, until: int | None = None, error: str = ""
     ) -> FakeLog:
-        """Put a batch at the end, or at an offset; it covers the offsets up to `until`."""
+        """Append a batch, at an offset if one is given; it covers the offsets up to `until`."""
         base = self.last if at is None else at
         records = [LogRecord(base + n, key, value) for n, (key, value) in enumerate(entries)]
         end = base + len(records) if until is None else until
@@ -87,11 +87,11 @@ class FakeLog:
     def put(
         self, base: int, end: int, records: Iterable[LogRecord], error: str | None = None
     ) -> None:
-        """Put a batch of these offsets at the end."""
+        """Append a batch of the offsets from `base` to before `end`."""
         self.batches.append(ReadBatch(base, end, [] if error else list(records), error))
 
     def fold(self, end: int) -> dict[bytes, bytes]:
-        """The content of a database that has read all records below an offset."""
+        """Return the content of a database that has read all records below an offset."""
         content: dict[bytes, bytes] = {}
         for batch in self.batches:
             for record in batch.records:
@@ -106,7 +106,7 @@ class FakeLog:
         return content
 
     def records_in(self, start: int, end: int) -> int:
-        """Number of readable records in a range of offsets."""
+        """Count the readable records in a range of offsets."""
         return sum(start <= r.offset < end for batch in self.batches for r in batch.records)
 
     async def fetch(
@@ -130,13 +130,13 @@ class FakeLog:
             raise self.errors.pop(0)
         if not self.first <= offset <= self.last:
             raise OffsetOutOfRangeError
-        there = [
+        batches = [
             b
             for b in self.batches
             if b.next_offset > max(offset, self.first) and b.base_offset < self.last
         ]
         most = 1 if max_bytes == 1 else self.batches_a_fetch
-        return FetchedLog(there[:most], self.last)
+        return FetchedLog(batches[:most], self.last)
 
     async def beginning(self, topic: str, partition: int) -> int:  # noqa: ARG002
         await asyncio.sleep(0)
@@ -152,5 +152,5 @@ class FakeLog:
 
 
 def content_of(database: FactsDatabase) -> dict[bytes, bytes]:
-    """All that a database holds, but for its own place in the changelog."""
+    """Return all entries of a database except its checkpoint."""
     return {key: value for key, value in database._open().items() if key != CHECKPOINT_KEY}

@@ -1,4 +1,4 @@
-"""Debian's Chromium for a test; a clear skip where it is missing."""
+"""Starts Debian's Chromium for a test, or skips the test where Chromium is not installed."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ NO_CHROMIUM = "no Chromium: apt-get install -y --no-install-recommends chromium"
 
 @asynccontextmanager
 async def chromium(*options: str) -> AsyncIterator[Browser]:
-    """A running one without a window, with further options of its command line."""
+    """Run Chromium without a window, with further options of its command line."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip(NO_CHROMIUM)
-    # only here: a test that is skipped needs no playwright
+    # imported here, because a skipped test needs no playwright
     from playwright.async_api import async_playwright  # noqa: PLC0415
 
     async with async_playwright() as playwright:

@@ -1,4 +1,4 @@
-"""Schemathesis as our tests use it."""
+"""Configures Schemathesis, which compares the API's answers with the API's own description."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from schemathesis.checks import CheckFunction
     from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-# schemathesis 4.32.5 writes `prefixItems` of answers in the way of an older draft, and then finds
-# that it is wrong in ours; without that it checks them as they are
+# schemathesis 4.32.5 rewrites `prefixItems` of answers for an older draft of JSON Schema, and then
+# reports them as wrong; without the rewriting it checks them as they are
 vars(responses)["to_json_schema"] = partial(to_json_schema, convert_prefix_items=False)
 
 schemathesis.openapi.media_type(
@@ -42,44 +42,44 @@ schemathesis.openapi.media_type(
     ).map(b"\n".join),
 )
 
-PASSED_OVER: Final[dict[str, list[CheckFunction]]] = {
-    # items are refused one by one, within an answer that accepts the others
+EXCLUDED_CHECKS: Final[dict[str, list[CheckFunction]]] = {
+    # items are rejected one by one, in an answer that accepts the others
     "POST /status": [negative_data_rejection],
 }
-"""Checks that do not hold of an operation, and why; every other check of schemathesis does."""
+"""Checks that an operation does not pass, and why; it passes all others of schemathesis."""
 
-NO_SCHEMA_TELLS: Final = (
-    # an earlier example had the same one
+RULES_OUTSIDE_SCHEMAS: Final = (
+    # an earlier example had the same key
     "this Idempotency-Key was used for another request",
-    # by the clock, or by the zone at the end of the text
+    # this depends on the clock, or on the UTC offset at the end of the text
     "lies ahead of the clock",
-    # by the setting EARLIEST_POLL
+    # this depends on the setting EARLIEST_POLL
     "lies before 2000-01-01",
     "a time outside 1970 to 2100",
-    # the operator, who lists where webhooks may go
+    # the operator decides where webhooks may go
     "webhooks are off here",
-    # NDJSON is a text to a schema
+    # NDJSON is one text for a schema
     "no item is accepted",
-    # two fields together
+    # these rules are about two fields together
     "only one of them may be there",
     "they mean the same, say one",
     "is not before the end",
     "the time asked for is longer than",
 )
-"""Why a request is refused, rightly, that a schema takes."""
+"""Reasons for which the API rightly rejects requests that are valid by their schema."""
 
 
-def described() -> OpenApiSchema:
-    """The API by its own description."""
+def load_description() -> OpenApiSchema:
+    """Load the OpenAPI document of the API into schemathesis."""
     gateway = FakeGateway()
     api = schemathesis.openapi.from_dict(openapi(create_app(gateway), RESOURCES))
-    # a stream may never say more than the first event
+    # a stream of events may never have a second event
     api.config.max_stream_events = 1
     return api
 
 
-def bounded(examples: int) -> settings:
-    """So many examples for an operation, the same ones each time."""
+def with_examples(examples: int) -> settings:
+    """Return Hypothesis settings: a number of examples for each operation, always the same ones."""
     return settings(
         max_examples=examples,
         derandomize=True,
@@ -89,14 +89,14 @@ def bounded(examples: int) -> settings:
 
 
 def check(case: schemathesis.Case[Any], address: str) -> None:
-    """Send it, and hold the answer against the description."""
+    """Send the request of a case, and compare the answer with the description."""
     response = case.call(base_url=address)
-    excluded = list(PASSED_OVER.get(case.operation.label, []))
-    if any(reason in response.text for reason in NO_SCHEMA_TELLS):
+    excluded = list(EXCLUDED_CHECKS.get(case.operation.label, []))
+    if any(reason in response.text for reason in RULES_OUTSIDE_SCHEMAS):
         excluded.append(positive_data_acceptance)
     body = response.request.body
     if isinstance(body, bytes | str) and not body.strip():
-        # a blank body is none, which may be enough
+        # a blank body counts as no body, which some operations accept
         excluded.append(negative_data_rejection)
     case.validate_response(
         response, excluded_checks=excluded, transport_kwargs={"base_url": address}

@@ -1,4 +1,4 @@
-"""Fixtures of many tests: a real Apache Kafka, started once by the product's own launcher."""
+"""Fixtures of many tests: a real Apache Kafka, which the product itself starts once a session."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# no test measures speed: an example may take any time on a busy machine
 hypothesis_settings.register_profile(
     "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 hypothesis_settings.load_profile("untimed")
-"""An example may take as long as it takes, on a busy machine too: no test is about speed."""
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_settings_from_outside() -> Iterator[None]:
-    """The settings of whoever runs the tests must not reach the product; the cache may."""
-    kept = {
+    """Remove settings of the product from the environment of the tests, except the cache folder."""
+    removed = {
         name: os.environ.pop(name)
         for name in list(os.environ)
         if name.startswith(PREFIX) and name != f"{PREFIX}CACHE_DIR"
     }
     yield
-    os.environ.update(kept)
+    os.environ.update(removed)
 
 
 @pytest.fixture(scope="session")
 def kafka_broker(
     tmp_path_factory: pytest.TempPathFactory, _no_settings_from_outside: None
 ) -> Iterator[Settings]:
-    """Settings with a real broker of this test session, without topics."""
+    """Start a real broker for the session, and return settings for it; it has no topics yet."""
     data_dir: Path = tmp_path_factory.mktemp("kafka")
     settings = Settings.from_environment(os.environ, data_dir=data_dir)
     broker = asyncio.run(choose_broker(settings, nodes=1, report=print))
@@ -54,6 +54,6 @@ def kafka_broker(
 
 @pytest.fixture(scope="session")
 def kafka_settings(kafka_broker: Settings) -> Settings:
-    """Settings with a real broker and all topics."""
+    """Create all topics on the broker of the session, and return settings for it."""
     asyncio.run(ensure_topics(kafka_broker))
     return kafka_broker

@@ -1,4 +1,4 @@
-"""Records held against the AsyncAPI document."""
+"""Compares the values of records with the messages of the AsyncAPI document."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jsonschema import Draft7Validator, FormatChecker
 
 
 class DescribedRecords:
-    """Says which message of a topic a record's value is."""
+    """The messages of the document, which finds the message that describes a record's value."""
 
     def __init__(self, document: dict[str, Any]) -> None:
         self._validators = {
@@ -27,17 +27,17 @@ class DescribedRecords:
         }
 
     def messages(self) -> set[str]:
-        """All there are."""
+        """Return the names of all messages."""
         return {name for messages in self._validators.values() for name in messages}
 
     def message(self, topic: str, value: bytes) -> str:
-        """The one message that a value is."""
-        found = self.matching(topic, value)
-        assert len(found) == 1, (topic, value[:500], found)
-        return found[0]
+        """Return the name of the only message of a topic that describes a value."""
+        matches = self.matching(topic, value)
+        assert len(matches) == 1, (topic, value[:500], matches)
+        return matches[0]
 
     def matching(self, topic: str, value: bytes) -> list[str]:
-        """The messages that a value may be; of one that is not JSON each byte is a character."""
+        """Return the messages that describe a value; each byte is a character if it is no JSON."""
         try:
             content = json.loads(value)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Hand-written stand-ins for what is far away: Kafka behind the API, and a record of it."""
+"""Hand-written fakes of what the API uses: the broker, and the gateway to Kafka."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 
 class Sent(NamedTuple):
-    """A record that the broker holds."""
+    """A record that the broker has stored."""
 
     topic: str
     partition: int | None
@@ -68,7 +68,7 @@ class FakeBroker:
 
     Attributes:
         records: the acknowledged records, in order.
-        error: the error of every record; None: no error.
+        error: the error of every record; None if there is no error.
         ahead: µs by which its clock is ahead.
         waiting: number of records without an acknowledgement.
     """
@@ -97,16 +97,17 @@ class FakeBroker:
         sent: asyncio.Future[BatchMetadata] = asyncio.get_running_loop().create_future()
         sent.add_done_callback(lambda sent: sent.exception())
         self.waiting += 1
-        task = asyncio.create_task(self._take(sent, topic, Sent(topic.name, partition, key, value)))
+        record = Sent(topic.name, partition, key, value)
+        task = asyncio.create_task(self._acknowledge(sent, topic, record))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return sent
 
-    async def _take(
+    async def _acknowledge(
         self, sent: asyncio.Future[BatchMetadata], topic: TopicSpec, record: Sent
     ) -> None:
         await self._reachable.wait()
-        # even a quick broker does not answer within the same turn of the loop
+        # even a fast broker does not answer within one iteration of the event loop
         await asyncio.sleep(0)
         self.waiting -= 1
         if self.error is not None:
@@ -115,7 +116,7 @@ class FakeBroker:
         self.records.append(record)
         partition = record.partition or 0
         if topic is STORE_STATUS and decode_polls_removal(record.value) is not None:
-            # the worker says so when nothing of the store stands any more
+            # a worker publishes this when it has removed all facts of the store
             gone = FakeRecord(STORES.name, None, partition=partition, key=record.key)
             self._store_view.on_record(gone)
         if topic in TOPICS:
@@ -125,7 +126,7 @@ class FakeBroker:
         sent.set_result(BatchMetadata(len(self.records) - 1, now() + self.ahead))
 
     def polls(self) -> list[tuple[str, list[list[int]]]]:
-        """The store and the polls of every record on `store-status`."""
+        """Return the store and the polls of every record on `store-status`."""
         values = [
             orjson.loads(r.value or b"") for r in self.records if r.topic == STORE_STATUS.name
         ]
@@ -136,24 +137,25 @@ class FakeBroker:
 
 
 class FakeGateway(Gateway, ReportService, Readiness):
-    """The gateway without Kafka: a test says what it knows, and reads what it was asked.
+    """The gateway without Kafka: a test sets its content, and reads the requests that it got.
 
-    Reports are a fake altogether; stores and ingestion are the real ones over `broker`.
+    Its reports are a fake; its stores and its ingestion are those of the product over `broker`.
 
     Attributes:
-        reports: the reports as they stand; a request adds a pending one.
+        reports: the state of each report by its id; a request adds a pending one.
         requests: every request that was sent, in order.
-        queries: every query that was asked, in order.
-        answers: what they are answered, in order: the content, or an error.
-        changes: who waits for a report.
-        rows: of complete reports of many stores, by part, in pieces.
-        rows_of_every_report: those of a report that is not in `rows`.
-        open: how many reports are open; None: as many as `reports` says.
-        trouble_now: why reports cannot be answered now.
-        error: raised by every call that would need the broker.
-        started: how often it was started, and how often stopped.
-        broker: takes what ingestion sends.
-        age: how old the data is; None: it is live.
+        queries: every query that was sent, in order.
+        answers: the answers of the next queries, in order: the content of each, or an error.
+        changes: wakes the tasks that wait for a report.
+        rows: rows of complete reports of many stores by report id: the chunks of each part.
+        rows_of_every_report: the rows of a report that is not in `rows`.
+        open: number of open reports; None if `reports` has all of them.
+        trouble_now: the reason why reports cannot be answered now; None if they can.
+        error: raised by every call that needs the broker.
+        started: number of calls of `start`.
+        stopped: number of calls of `stop`.
+        broker: the broker that ingestion sends records to.
+        age: the age of the data; None if the data is of this instant.
     """
 
     def __init__(
@@ -237,17 +239,17 @@ class FakeGateway(Gateway, ReportService, Readiness):
             self.add_store(store_id)
 
     def add_store(self, store_id: str) -> None:
-        """Make a store known."""
+        """Add a store."""
         self._store_view.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(store_id))))
 
     def poll(self, store_id: str, instant: int, *, active: bool) -> None:
-        """Make the newest poll of a store known."""
+        """Add the newest poll of a store."""
         value = encode_poll(store_id, instant, active=active)
         self.view.on_record(FakeRecord(LATEST_POLLS.name, value))
         self.newest_poll = max(self.newest_poll or 0, instant)
 
-    def know(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
-        """Take a record of hours or zones in."""
+    def add_record(self, topic: TopicSpec, store_id: str, value: bytes) -> None:
+        """Add a record of a store's business hours or timezone."""
         partition = partition_of(store_id.encode(), self.settings.partitions)
         self._store_view.on_record(FakeRecord(topic.name, value, partition=partition))
 
@@ -295,7 +297,7 @@ class FakeGateway(Gateway, ReportService, Readiness):
         return self.reports.get(report_id)
 
     def stored_rows(self, report_id: str) -> StoredRows:
-        return pieces_of(self.rows.get(report_id, self.rows_of_every_report))
+        return rows_of_parts(self.rows.get(report_id, self.rows_of_every_report))
 
     def open_reports(self) -> int:
         if self.open is not None:
@@ -311,18 +313,18 @@ class FakeGateway(Gateway, ReportService, Readiness):
 
 
 def now() -> int:
-    """The wall clock, in µs."""
+    """Return the time of the wall clock in µs."""
     return time.time_ns() // 1000
 
 
-def pieces_of(parts: Sequence[Sequence[bytes]]) -> StoredRows:
-    """StoredRows as the log has them."""
-    sizes = [[len(piece) for piece in part] for part in parts]
+def rows_of_parts(parts: Sequence[Sequence[bytes]]) -> StoredRows:
+    """Return the rows of a report as the view of reports reads them, from the chunks of parts."""
+    sizes = [[len(chunk) for chunk in part] for part in parts]
     return StoredRows([iter(part) for part in parts], sum(map(sum, sizes)), sum(map(max, sizes)))
 
 
 def report_state(report_id: str, status: Any, **fields: Any) -> ReportState:
-    """A report with these fields and no others; `content` is the JSON of its document."""
+    """Return a report with these fields and no others; `content` is the JSON of its document."""
     content = fields.pop("content", None)
     document = None if content is None else ReportDocument.decode(content)
     unknown = {"subject": None, "reference_time": None, "reason": None}

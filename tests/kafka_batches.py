@@ -1,4 +1,4 @@
-"""Record batches made by hand: good ones of each codec, and ones that nobody can read."""
+"""Record batches made by hand: valid ones of each codec, and ones that no client can read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 NAMES: Final = ("none", "gzip", "snappy", "lz4", "zstd")
-"""By the number that stands in a batch."""
+"""The codecs; the position of each is its number in the header of a batch."""
 
 HEADER_BYTES: Final = 61
 _CRC_AT: Final = 17
@@ -34,7 +34,7 @@ PACK: Final[dict[str, Callable[[bytes], bytes]]] = {
 
 
 def raw_snappy(data: bytes) -> bytes:
-    """As librdkafka writes it, without the frame of snappy-java."""
+    """Compress in the format of librdkafka, which has no frame of snappy-java."""
     return bytes(cramjam.snappy.compress_raw(data))
 
 
@@ -49,17 +49,17 @@ def batch_of(
     attributes: int = 0,
     producer_id: int = -1,
 ) -> bytes:
-    """A batch with a correct checksum.
+    """Make a batch with a correct checksum.
 
     Args:
-        values: of its records; a key tells the number of each.
-        codec: that the header names.
-        base: its first offset.
-        pack: compresses the records in another way than the codec's own.
+        values: the values of its records; the key of each has its number.
+        codec: codec that the header names.
+        base: first offset of the batch.
+        pack: compresses the records; None for the compression of the codec.
         damage: changes the records before they are compressed.
-        count: of records, as the header says it.
-        attributes: further bits of the header.
-        producer_id: who wrote it.
+        count: number of records in the header; None for the right number.
+        attributes: further bits of the attributes in the header.
+        producer_id: id of the producer in the header.
     """
     builder = DefaultRecordBatchBuilder(
         magic=2,
@@ -84,7 +84,7 @@ def batch_of(
 
 
 def sealed(batch: bytes | bytearray, base: int) -> bytes:
-    """The batch with its length, its first offset and its checksum as they have to be."""
+    """Return the batch with the right length and checksum, and with a first offset."""
     changed = bytearray(batch)
     struct.pack_into(">qi", changed, 0, base, len(changed) - 12)
     struct.pack_into(">I", changed, _CRC_AT, calc_crc32c(bytes(changed[_ATTRIBUTES_AT:])))
@@ -92,30 +92,31 @@ def sealed(batch: bytes | bytearray, base: int) -> bytes:
 
 
 def with_codec(batch: bytes, number: int) -> bytes:
-    """The batch under the number of another codec, with a correct checksum."""
+    """Return the batch with the number of another codec, and with a correct checksum."""
     changed = bytearray(batch)
     struct.pack_into(">h", changed, _ATTRIBUTES_AT, number)
     return sealed(changed, struct.unpack_from(">q", batch)[0])
 
 
 def with_last_delta(batch: bytes, delta: int) -> bytes:
-    """The batch with another number of offsets; the checksum stays as it was."""
+    """Return the batch with another delta of its last offset, and with the old checksum."""
     changed = bytearray(batch)
     struct.pack_into(">i", changed, _LAST_DELTA_AT, delta)
     return bytes(changed)
 
 
 def flipped(batch: bytes, at: int = -3) -> bytes:
-    """The batch with one byte changed, and the checksum as it was."""
+    """Return the batch with one byte changed, and with the old checksum."""
     changed = bytearray(batch)
     changed[at] ^= 0x55
     return bytes(changed)
 
 
 def bomb(megabytes: int, codec: str = "gzip", *, base: int = 0, value: bytes = b" ") -> bytes:
-    """A batch of one record whose value is one byte very often; it takes no room while it is made.
+    """Make a small batch of one record whose value has very many bytes, all the same.
 
-    The value of such a record is a thousand times as large as the batch in gzip.
+    In gzip the value is a thousand times as large as the batch. The value is never in memory as a
+    whole.
     """
     size = megabytes << 20
     # attributes, time and offset, the key, the length of the value, the value, no headers
@@ -127,9 +128,9 @@ def bomb(megabytes: int, codec: str = "gzip", *, base: int = 0, value: bytes = b
         "zstd": cramjam.zstd.Compressor,
     }[codec]()
     packer.compress(_varint(len(head) + size + 1) + head)
-    piece = value * (1 << 20)
+    megabyte = value * (1 << 20)
     for _ in range(megabytes):
-        packer.compress(piece)
+        packer.compress(megabyte)
         body += bytes(packer.flush())
     packer.compress(b"\0")
     body += bytes(packer.finish())
@@ -137,18 +138,18 @@ def bomb(megabytes: int, codec: str = "gzip", *, base: int = 0, value: bytes = b
 
 
 class _Gzip:
-    """gzip with the calls of cramjam."""
+    """A compressor of gzip with the methods of cramjam's compressors."""
 
     def __init__(self) -> None:
         self._packer = zlib.compressobj(wbits=31)
-        self._made = bytearray()
+        self._output = bytearray()
 
     def compress(self, data: bytes) -> None:
-        self._made += self._packer.compress(data)
+        self._output += self._packer.compress(data)
 
     def flush(self) -> bytes:
-        made, self._made = bytes(self._made), bytearray()
-        return made
+        output, self._output = bytes(self._output), bytearray()
+        return output
 
     def finish(self) -> bytes:
         return self.flush() + self._packer.flush()
@@ -156,9 +157,9 @@ class _Gzip:
 
 def _varint(number: int) -> bytes:
     left = number << 1
-    made = bytearray()
+    encoded = bytearray()
     while left > 0x7F:
-        made.append(left & 0x7F | 0x80)
+        encoded.append(left & 0x7F | 0x80)
         left >>= 7
-    made.append(left)
-    return bytes(made)
+    encoded.append(left)
+    return bytes(encoded)

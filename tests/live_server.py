@@ -1,4 +1,4 @@
-"""An application on a port, in a thread of its own, for clients that block."""
+"""Serves an application on a port from a thread of its own, for clients that block."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def served(create: Callable[[], web.Application]) -> Iterator[str]:
-    """The address of an application that `create` makes within the server's own loop."""
+    """Serve an application, which `create` makes in the server's own loop; yield its address."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -1,7 +1,8 @@
-"""The figures by the plainest way there is: one step for every minute of the week.
+"""Computes the figures in the simplest way: in one step for every minute of the week.
 
-Written straight from "What a report means" with datetime and pytz, and sharing no code with
-the product, so that each can convict the other. Text and datetimes in, public figures out.
+It follows `docs/explanation/figures.md` with datetime and pytz, and shares no code with the
+product: a difference shows an error in one of the two. It takes text and datetimes, and returns
+the figures as the product publishes them.
 """
 
 from __future__ import annotations
@@ -37,10 +38,17 @@ def walk(
     default_status: str = "inactive",
     default_timezone: str = "America/Chicago",
 ) -> dict[str, int]:
-    """Minutes by column of the CSV.
+    """Count the minutes of one store for each column of the CSV.
 
-    `rows` are `(day, start, end)` as in the file, and none is 24/7; `polls` are
-    `(aware datetime, "active" or "inactive")` in any order; `reference` is aware.
+    Args:
+        rows: business hours as `(day, start, end)` with the texts of the file; no rows mean that
+            the store is always open.
+        timezone_name: IANA name; `default_timezone` counts if it is None or unknown.
+        polls: `(aware datetime, "active" or "inactive")` in any order.
+        reference: aware datetime at which the windows end.
+        lookback: time before the week in which a poll still counts.
+        default_status: status that counts while no poll gives one.
+        default_timezone: IANA name.
     """
     minutes = dict.fromkeys(COLUMNS, 0)
     status = _Status(polls, reference, lookback, default_status)
@@ -58,7 +66,7 @@ def walk(
 
 
 def public_figures(minutes: dict[str, int]) -> dict[str, float]:
-    """Minutes for the hour, hours with two decimals for the day and the week."""
+    """Return minutes for the last hour, and hours with two decimals for the day and the week."""
     return {
         column: count if column.endswith("_hour") else round(count / 60, 2)
         for column, count in minutes.items()
@@ -66,23 +74,23 @@ def public_figures(minutes: dict[str, int]) -> dict[str, float]:
 
 
 def csv_row(store_id: str, minutes: dict[str, int]) -> str:
-    """The row of the CSV, with its line end."""
+    """Return the row of the CSV with its line end."""
     figures = public_figures(minutes)
     return ",".join([store_id, *(str(figures[column]) for column in COLUMNS)]) + "\n"
 
 
 @lru_cache(maxsize=64)
 def _minutes_back(timezone_name: str, reference: datetime) -> list[tuple[datetime, int, TimeOfDay]]:
-    """Each minute from the newest to the oldest, with its local weekday and time of day."""
+    """Return each minute with its local weekday and time of day, the newest minute first."""
     zone = pytz.timezone(timezone_name)
     reference = reference.astimezone(UTC)
-    found = []
+    minutes = []
     for back in range(1, WINDOWS["week"] + 1):
         minute = reference - timedelta(minutes=back)
         local = minute.astimezone(zone)
         clock = (local.hour, local.minute, local.second, local.microsecond)
-        found.append((minute, local.weekday(), clock))
-    return found
+        minutes.append((minute, local.weekday(), clock))
+    return minutes
 
 
 class _Status:

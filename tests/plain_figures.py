@@ -1,7 +1,7 @@
-"""The figures of one store, interval by interval: a plain method to hold the product's arrays to.
+"""Computes the figures of one store from intervals, for a comparison with the product's arrays.
 
-It counts the intersections of intervals, where the product takes differences of running sums. The
-two share the intervals in which a store is open and no more.
+It counts the intersections of intervals, while the product takes differences of running sums. Both
+use the same intervals in which a store is open, and share nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class PlainRow(NamedTuple):
-    """A row as `ReportRow` has it."""
+    """The values of a row of a report, as a `ReportRow` has them."""
 
     values: list[Any]
     polls_counted: int
@@ -36,7 +36,7 @@ class PlainRow(NamedTuple):
 def plain_rows(
     spec: ReportSpec, store_id: str, facts: StoreFacts, reference: int, rules: PollRules
 ) -> list[PlainRow]:
-    """The rows of one store."""
+    """Compute the rows of a report of one store."""
     start, end = spec.span(reference)
     figures = PlainFigures(observe(facts, start, end, rules))
     if spec.windows:
@@ -83,7 +83,11 @@ class PlainFigures:
         self._covered_up = intersect(self._up, observed.covered)
 
     def split(self, parts: Iterable[Interval], *, exact: bool) -> list[float]:
-        """Up, down, and of both what no poll covers, in minutes or seconds."""
+        """Measure the up and the down time, and the part of each that no poll covers.
+
+        Returns:
+            Four numbers, in seconds if exact, else in minutes.
+        """
         parts = list(parts)
         up, opened, covered_up, covered = (
             self._count(intersect(intervals, parts), exact=exact)
@@ -99,7 +103,7 @@ class PlainFigures:
         return [count / SECOND for count in counts] if exact else [*counts]
 
     def coverage(self, parts: Iterable[Interval]) -> float | None:
-        """The share of the open time of some intervals that polls cover."""
+        """Return the share of the open time in `parts` that polls cover; None without open time."""
         parts = list(parts)
         time = total(intersect(self.observed.opened, parts))
         return round(total(intersect(self._covered_open, parts)) / time, 6) if time else None
@@ -110,6 +114,6 @@ class PlainFigures:
         return sum(self._points(start, end) for start, end in intervals)
 
     def _points(self, start: int, end: int) -> int:
-        """The points of the grid of minutes in an interval, counted back from the end."""
+        """Count the whole minutes before the reference time whose beginning is in an interval."""
         reference = self.observed.end
         return (reference - start) // MINUTE - (reference - end) // MINUTE

@@ -1,4 +1,4 @@
-"""Reports of each form, as a worker makes their contents."""
+"""Makes the contents of reports of each form with the worker's own functions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STORE = "0f5c1a3e-9f2b-4b8e-8a6b-0d8e6f1c2b3a"
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
 ZONE = pytz.timezone("America/Chicago")
 ROWS = [(day, "00:00", "20:00") for day in range(7)]
-BASIS = StoreProvenance(str(ZONE), ROWS, hours_version(b"hours"))
+PROVENANCE = StoreProvenance(str(ZONE), ROWS, hours_version(b"hours"))
 OFFSETS = {"store-status": 17, "store-business-hours": 0, "store-timezones": 3}
 
 FORMS = {
@@ -52,7 +52,7 @@ FORMS = {
 
 def facts(form: ReportSpec) -> StoreFacts:
     start, end = form.span(NOON)
-    # down for some hours of each day, and silent for some
+    # the store is down in some hours of each day, and has no poll in others
     polls = array(
         "q", (t << 1 | (t // HOUR % 5 > 1) for t in range(start, end, HOUR) if t // HOUR % 12 > 3)
     )
@@ -64,21 +64,21 @@ def rows(form: ReportSpec) -> list[ReportRow]:
 
 
 def details(form: ReportSpec) -> dict[str, Any]:
-    """All details of one store."""
+    """Return all details of one store."""
     rules = rules_of(SETTINGS)
     states = states_of(facts(form), *form.span(NOON), rules)
     return store_details(DETAILS, facts(form), states, rules, 2 * NOON + 1)
 
 
 def store_content(form: ReportSpec, *, detailed: bool = False) -> dict[str, Any]:
-    """The `report` of one store."""
+    """Return the document of a report of one store."""
     offsets = {topic: {"3": offset} for topic, offset in OFFSETS.items()}
-    found = rows(form)
+    report_rows = rows(form)
     return store_document(
         form,
-        found,
-        BASIS,
-        found[0],
+        report_rows,
+        PROVENANCE,
+        report_rows[0],
         reference_time=NOON,
         provenance=common_provenance(SETTINGS),
         input_offsets=offsets,
@@ -88,7 +88,7 @@ def store_content(form: ReportSpec, *, detailed: bool = False) -> dict[str, Any]
 
 
 def fleet_content(form: ReportSpec) -> tuple[dict[str, Any], list[list[Any]]]:
-    """The head of a report of many stores, and its rows."""
+    """Return the document of a report of many stores, which has no rows, and its rows."""
     head = {
         "reference_time": format_instant(NOON),
         **common_provenance(SETTINGS),
@@ -96,12 +96,12 @@ def fleet_content(form: ReportSpec) -> tuple[dict[str, Any], list[list[Any]]]:
         "columns": form.columns,
         "further": extra_columns(form),
     }
-    return head, chunk_rows(rows(form), BASIS)
+    return head, chunk_rows(rows(form), PROVENANCE)
 
 
-def fleet_piece(form: ReportSpec, **further: Any) -> ResultChunk:
-    """The only piece of a report of many stores, with further fields."""
-    head, found = fleet_content(form)
+def fleet_chunk(form: ReportSpec, **further: Any) -> ResultChunk:
+    """Return the only chunk of a report of many stores, with further fields."""
+    head, report_rows = fleet_content(form)
     return ResultChunk(
         part=0,
         parts=1,
@@ -109,7 +109,7 @@ def fleet_piece(form: ReportSpec, **further: Any) -> ResultChunk:
         chunk=0,
         chunks=1,
         reference_time=7,
-        rows=found,
+        rows=report_rows,
         provenance={name: head[name] for name in ("lookback", "default_status")},
         input_offsets={"store-status": 7},
         columns=head["columns"],
@@ -118,7 +118,7 @@ def fleet_piece(form: ReportSpec, **further: Any) -> ResultChunk:
 
 
 class AnsweringGateway(FakeGateway):
-    """One whose workers answer every query, with a report of a store of theirs."""
+    """A gateway that answers every query with a complete report."""
 
     async def answer(
         self, request: ReportRequestRecord, *, patience: float = QUERY_SECONDS

@@ -1,4 +1,4 @@
-"""Input files read in the plainest way, and the figures that the minute walk gives for them."""
+"""Reads input files in the simplest way, and computes their figures with the minute walk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ZONES = DATA / "timezones.csv.gz"
 
 
 class Sample:
-    """Hours, zones and polls of input files, by store."""
+    """The business hours, timezones and polls in input files, by store."""
 
     def __init__(
         self,
@@ -48,16 +48,16 @@ class Sample:
 
     @property
     def stores(self) -> list[str]:
-        """Every store that any file names."""
+        """Return all stores that any file names, in their order."""
         return sorted({*self.hours, *self.zones, *self.polls})
 
     @property
     def newest_poll(self) -> datetime:
-        """The reference time of a deployment that goes by its data."""
+        """Return the newest poll, which is the default reference time of reports."""
         return max(time for polls in self.polls.values() for time, _ in polls)
 
     def csv_row(self, store_id: str, reference: datetime) -> str:
-        """The row of a store's report."""
+        """Return the row of a store's report."""
         minutes = walk(
             self.hours.get(store_id, []),
             self.zones.get(store_id),

@@ -1,4 +1,4 @@
-"""A Kafka that asks who its clients are: SCRAM, client certificates, and ACLs for everybody."""
+"""Runs a Kafka that authenticates its clients by SCRAM or certificates, with ACLs for each user."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _PROTOCOLS: Final = {
     "TLS": "SSL",
 }
 LISTENERS: Final = tuple(_PROTOCOLS)
-"""ADMIN needs no login, and its clients may do everything; SCRAM ends sessions after a while."""
+"""The listeners: ADMIN allows everything without a login; SCRAM ends sessions after a while."""
 
 SESSION_SECONDS: Final = 2
 MECHANISM: Final = "SCRAM-SHA-512"
@@ -67,7 +67,7 @@ _OPERATIONS: Final = {
 
 @dataclass(frozen=True)
 class Right:
-    """One line of an ACL: an operation that is allowed on a resource."""
+    """A line of an ACL: an operation that is allowed on a resource."""
 
     operation: Operation
     kind: str
@@ -75,12 +75,12 @@ class Right:
 
     @property
     def pattern(self) -> int:
-        """A transactional id allows all ids that begin with it."""
+        """Return the pattern type; a right on a transactional id covers all ids that begin so."""
         return _PREFIXED if self.kind == "transactional id" else _LITERAL
 
 
 def rights_of(process: Process) -> list[Right]:
-    """The rights of a process in the table of the guide to a cluster, row by row."""
+    """Return the rights of a process that the table in `docs/how-to/cluster.md` lists."""
     access = ACCESS[process]
     return [
         *(
@@ -98,13 +98,13 @@ def rights_of(process: Process) -> list[Right]:
 
 @dataclass
 class SecuredBroker:
-    """One that runs.
+    """A broker with listeners of each security protocol.
 
     Attributes:
-        folder: of its files.
-        ports: by listener.
-        authority: whose certificates it trusts, and that signed its own.
-        certificate: its own, for 127.0.0.1.
+        folder: folder of all its files.
+        ports: port of each listener.
+        authority: authority that issued its certificate, and whose certificates it trusts.
+        certificate: its certificate for 127.0.0.1.
     """
 
     folder: Path
@@ -114,41 +114,41 @@ class SecuredBroker:
     _process: Any = None
     _passwords: dict[str, Path] = field(default_factory=dict)
 
-    # -- who speaks to it
+    # -- settings of its clients
 
     @property
     def admin(self) -> Settings:
-        """The settings of a client that may do everything."""
+        """Return the settings of a client that may do everything."""
         return Settings.from_environment(
             {}, kafka_bootstrap=self.address("ADMIN"), data_dir=self.folder / "admin", partitions=2
         )
 
     def address(self, listener: str) -> str:
-        """HOST:PORT of a listener."""
+        """Return HOST:PORT of a listener."""
         return f"127.0.0.1:{self.ports[listener]}"
 
     def environment(self, listener: str, **settings: object) -> dict[str, str]:
-        """The variables of a process that uses a listener, as far as it has no name."""
+        """Return the variables of a process that uses a listener, without a user."""
         protocol = _PROTOCOLS[listener]
-        said: dict[str, object] = {
+        variables: dict[str, object] = {
             "KAFKA_BOOTSTRAP": self.address(listener),
             "KAFKA_SECURITY_PROTOCOL": protocol,
             "PARTITIONS": 2,
         }
         if protocol.startswith("SASL"):
-            said["KAFKA_SASL_MECHANISM"] = MECHANISM
+            variables["KAFKA_SASL_MECHANISM"] = MECHANISM
         if protocol.endswith("SSL"):
-            said["KAFKA_TLS_CA_FILE"] = self.authority.certificate
-        return {f"STORE_UPTIME_{name}": str(text) for name, text in (said | settings).items()}
+            variables["KAFKA_TLS_CA_FILE"] = self.authority.certificate
+        return {f"STORE_UPTIME_{name}": str(text) for name, text in (variables | settings).items()}
 
     def user(self, name: str, listener: str = "SCRAM_TLS") -> dict[str, str]:
-        """The variables of a process that logs in with a password, which stands in a file."""
+        """Return the variables of a process that logs in with a password from a file."""
         file = self.folder / f"{name}.password"
         file.write_text(f"{name}-geheim\n")
         return self.environment(listener, KAFKA_SASL_USERNAME=name, KAFKA_SASL_PASSWORD_FILE=file)
 
     def owner(self, name: str, password: str = "") -> dict[str, str]:
-        """The variables of a process that has a client certificate."""
+        """Return the variables of a process that has a client certificate."""
         own = self.authority.issue(name, password=password)
         variables = self.environment(
             "MTLS", KAFKA_TLS_CERT_FILE=own.certificate, KAFKA_TLS_KEY_FILE=own.key
@@ -157,20 +157,20 @@ class SecuredBroker:
             variables["STORE_UPTIME_KAFKA_TLS_KEY_PASSWORD"] = password
         return variables
 
-    # -- what an administrator does
+    # -- actions of an administrator
 
     async def add_user(self, name: str) -> None:
-        """Let a user in, or in again, with the password of `user`."""
+        """Add a user with the password that `user` writes to a file."""
         salt = os.urandom(16)
         salted = hashlib.pbkdf2_hmac("sha512", f"{name}-geheim".encode(), salt, _ITERATIONS)
         await self._ask(_ScramRequest([], [(name, _MECHANISM_CODE, _ITERATIONS, salt, salted, {})]))
 
     async def remove_user(self, name: str) -> None:
-        """Let a user in no more; who is in stays until the session is over."""
+        """Remove a user; a client that is logged in stays so until its session ends."""
         await self._ask(_ScramRequest([(name, _MECHANISM_CODE, {})], []))
 
     async def grant(self, principal: str, rights: Iterable[Right]) -> None:
-        """Allow it."""
+        """Grant rights to a principal."""
         entries = [
             (
                 _KINDS[right.kind],
@@ -186,7 +186,7 @@ class SecuredBroker:
         await self._ask(_CreateAclsRequest(entries))
 
     async def revoke(self, principal: str, right: Right) -> None:
-        """Take one right back."""
+        """Revoke one right of a principal."""
         entry = (
             _KINDS[right.kind],
             right.name,
@@ -212,14 +212,14 @@ class SecuredBroker:
     # -- its process
 
     async def start(self) -> None:
-        """Format its storage if that is needed, start it, and wait until it answers."""
+        """Format the storage if it is new, start the broker, and wait until it answers."""
         java = await find_java()
         assert isinstance(java, Java), java
         launch = Launch(java.program, await fetch_jars(self.admin.cache_dir), "384m", tied=True)
         properties = self.folder / "server.properties"
         if not properties.exists():
             properties.write_text(self._properties())
-            # aiokafka and the product log nothing of it, and Kafka logs to nowhere
+            # the output of the tool says nothing about the test, so it is discarded
             format_ = launch.command("kafka.tools.StorageTool", "format", "-t", "A" * 22)
             done = await asyncio.create_subprocess_exec(
                 *format_, "-c", str(properties), cwd=self.folder, stdout=asyncio.subprocess.DEVNULL
@@ -239,13 +239,13 @@ class SecuredBroker:
         try:
             await admin.start()
             return bool((await admin.describe_cluster())["brokers"])
-        except Exception:  # noqa: BLE001  it is not there yet
+        except Exception:  # noqa: BLE001  any error means that the broker is not ready yet
             return False
         finally:
             await admin.close()
 
     async def stop(self) -> None:
-        """End it."""
+        """Stop the broker, and wait until its process has ended."""
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             while self._process.poll() is None:  # noqa: ASYNC110  another process
@@ -301,14 +301,14 @@ class SecuredBroker:
 
 
 def secured_broker(folder: Path) -> SecuredBroker:
-    """One that is not started yet."""
+    """Create a broker with certificates and free ports; it is not started yet."""
     authority = Authority(folder)
     ports = dict(zip(LISTENERS, free_ports(len(LISTENERS)), strict=True))
     return SecuredBroker(folder, ports, authority, authority.issue("broker", host="127.0.0.1"))
 
 
 def settings_of(variables: dict[str, str], data_dir: Path) -> Settings:
-    """The settings of a process with these variables."""
+    """Return the settings of a process that has these variables."""
     return Settings.from_environment(variables).replace(data_dir=data_dir)
 
 
@@ -412,7 +412,7 @@ class _ScramResponse_v0(Response):  # noqa: N801
 
     @property
     def results(self) -> list[tuple[int, str | None]]:
-        """As the other answers have them."""
+        """Return error code and message of each user, in the form of the other responses."""
         return [(code, message) for _, code, message, _ in self.users]
 
 

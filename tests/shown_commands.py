@@ -1,13 +1,13 @@
-"""The commands that a page of the documentation shows, as a test can run them.
+"""Reads the commands that a page of the documentation shows, so that a test can run them.
 
-A fenced block of `bash` is what a reader types. A fenced block of `text` right after it, with
-nothing but blank lines or prose between, is what is then printed: `...` stands for any text of a
-line, a line of `...` alone for any lines. Before a block a comment may say how it is meant:
+A fenced block of `bash` has the commands that a reader types. A fenced block of `text` after it,
+with only blank lines or prose between the two, has the output: `...` stands for any text within a
+line, and a line of `...` alone stands for any lines. A comment before a block may describe it:
 
-    <!-- block: keeps running -->               until Ctrl-C, while the next blocks are typed
-    <!-- block: after Ctrl-C, keeps running --> what kept running before is stopped first
-    <!-- block: exit code 1 -->
-    <!-- block: not run, REASON -->             it needs what no test has
+    <!-- block: keeps running -->               runs until Ctrl-C, while the next blocks are typed
+    <!-- block: after Ctrl-C, keeps running --> first stops the blocks that keep running
+    <!-- block: exit code 1 -->                 the last command ends with this exit code
+    <!-- block: not run, REASON -->             needs something that no test has
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Block:
 
 
 def blocks_of(page: Path) -> list[Block]:
-    """The blocks of a page, in their order."""
+    """Read the blocks of a page, in their order."""
     text = page.read_text(encoding="utf-8")
     fences = list(_FENCE.finditer(text))
     blocks = []
@@ -90,17 +90,17 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def make_checkout(folder: Path, *further: str) -> None:
-    """Make a folder look like a checkout that `make setup` has been run in."""
+    """Make a folder look like a checkout after `make setup`."""
     (folder / ".venv").mkdir()
     (folder / ".venv/bin").symlink_to(ROOT / ".venv/bin")
     for name in ("Makefile", "pyproject.toml", "requirements.lock", *further):
         (folder / name).symlink_to(ROOT / name)
-    # what make looks at: newer than all that it was made from
+    # make compares the time of this file with those of the files that it depends on
     (folder / ".venv/.set-up").touch()
 
 
 def pattern_of(promised: str) -> str:
-    """A regular expression for what a page promises: whole lines, in their order."""
+    """Make a regular expression of the output in a page: whole lines, in their order."""
     lines = []
     for line in promised.splitlines():
         if line.strip() == "...":

@@ -1,4 +1,4 @@
-"""Zone records of one store on several partitions, and the worker that forwards them to its own."""
+"""Fakes timezone records of one store on all partitions, and the worker that forwards them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ OTHERS = tuple(number for number in range(PARTITIONS) if number != OWN)
 
 
 class StoreLog:
-    """The records that clients sent and that a worker forwarded, with the time of one clock.
+    """The records of clients and those that a worker forwarded, with times of one clock.
 
     Attributes:
         clock: the brokers' time in ms.
         records: the records by partition.
-        newest: name of the timezone that was appended last, by the rule of the product: in the
-            same millisecond the one on the store's own partition, then by partition and offset.
+        newest: name of the timezone in the record that counts as the newest. Of two records of
+            one millisecond it is the one on the store's own partition, else the one of the higher
+            partition, else the one of the higher offset.
     """
 
     def __init__(self) -> None:
@@ -46,11 +47,11 @@ class StoreLog:
 
     @property
     def own(self) -> list[FakeRecord]:
-        """The log of the store's own partition, which everybody reads."""
+        """Return the records of the store's own partition, from which all readers read."""
         return self.records[OWN]
 
     def send(self, partition: int, *, passed: int = 0) -> str:
-        """A client's record, `passed` ms after the one before it; the zone that it names."""
+        """Append a client's record `passed` ms after the last one, and return its timezone."""
         self.clock += passed
         self._names += 1
         name = f"Zone/{self._names}"
@@ -61,7 +62,7 @@ class StoreLog:
         return name
 
     def forward(self, partition: int, *, passed: int = 0) -> bool:
-        """The worker forwards the next record of another partition; False: there is none."""
+        """Forward the next record of another partition; return False if there is none."""
         self.clock += passed
         position = self._forwarded[partition]
         if partition == OWN or position == len(self.records[partition]):
@@ -75,7 +76,7 @@ class StoreLog:
         return True
 
     def forge(self, claimed: RecordOrigin, *, passed: int = 0) -> None:
-        """A client's record on the store's own partition, with a header that a worker writes."""
+        """Append a client's record to the store's own partition with a header of a worker."""
         self.clock += passed
         value = encode_timezone(STORE, "Forged/Zone")
         self._append(OWN, STORE.encode(), value, [(ORIGIN_HEADER, encode_origin(claimed))])
@@ -86,7 +87,7 @@ class StoreLog:
                 pass
 
     def read_again(self, partition: int, position: int) -> None:
-        """The group's offset of another partition goes back, as it does when it expires."""
+        """Set the group's offset of another partition back, as happens when it expires."""
         self._forwarded[partition] = min(position, self._forwarded[partition])
 
     def _append(
@@ -111,6 +112,6 @@ class StoreLog:
 
 
 def compacted(records: Sequence[FakeRecord]) -> list[FakeRecord]:
-    """The log after Kafka's compaction: the last record of each key."""
+    """Return the log after Kafka's compaction: the last record of each key."""
     last = {record.key: record.offset for record in records}
     return [record for record in records if record.offset == last[record.key]]

@@ -1,4 +1,4 @@
-"""The rows of one store as a worker makes them, and the states that they come from."""
+"""Makes the report rows of one store, and the states behind them, with the product's functions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rules_of(settings: Settings) -> PollRules:
 
 
 def states_of(facts: StoreFacts, start: int, end: int, rules: PollRules) -> StoreStates:
-    """The states of one store, which has the number 0."""
+    """Return the states of one store, which has the number 0."""
     return StoreStates.of_facts([facts], start, end, rules)
 
 

@@ -1,6 +1,6 @@
-"""Hypothesis strategies for the facts of a store.
+"""Provides Hypothesis strategies for the facts of a store.
 
-Instants and durations are µs, as in the product; polls are `(instant, active)` pairs.
+Instants and durations are in µs, as in the product; polls are `(instant, active)` pairs.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ZONES = (
     "America/Phoenix",  # never changes its clock
     "Etc/GMT+12",
     "Europe/London",
-    "Europe/Dublin",  # winter is its daylight saving, and negative
+    "Europe/Dublin",  # its daylight saving time is in winter, and negative
     "Africa/Casablanca",  # four changes a year, around Ramadan
-    "America/Santiago",  # southern, changes at midnight
-    "America/Sao_Paulo",  # southern, midnight was skipped
+    "America/Santiago",  # on the southern half of the earth, changes at midnight
+    "America/Sao_Paulo",  # on the southern half of the earth, skipped midnight
     "Asia/Kathmandu",  # +5:45
     "Asia/Pyongyang",  # moved by half an hour, twice
     "Australia/Lord_Howe",  # changes by half an hour
@@ -48,12 +48,12 @@ ZONES = (
 
 
 def moment(instant: int) -> datetime:
-    """The aware datetime of an instant."""
+    """Return the aware datetime of an instant."""
     return EPOCH + timedelta(microseconds=instant)
 
 
 def offset_at(timezone_name: str, instant: int) -> int:
-    """The offset of a timezone from UTC in µs, by the conversion of the standard library."""
+    """Return the offset of a timezone from UTC in µs, as datetime and pytz compute it."""
     offset = moment(instant).astimezone(pytz.timezone(timezone_name)).utcoffset()
     assert offset is not None
     return offset // timedelta(microseconds=1)
@@ -61,12 +61,12 @@ def offset_at(timezone_name: str, instant: int) -> int:
 
 @lru_cache
 def clock_changes(timezone_name: str) -> list[int]:
-    """The instants from 1992 to 2030 at which the offset changes, found by probing each day."""
+    """Return the instants from 1992 to 2030 at which the offset of a timezone changes."""
     first, last = (
         (datetime(year, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
         for year in (1992, 2030)
     )
-    found = []
+    changes = []
     before = offset_at(timezone_name, first)
     for day in range(first + DAY, last, DAY):
         after = offset_at(timezone_name, day)
@@ -78,9 +78,9 @@ def clock_changes(timezone_name: str) -> list[int]:
                     low = middle
                 else:
                     high = middle
-            found.append(high * SECOND)
+            changes.append(high * SECOND)
             before = after
-    return found
+    return changes
 
 
 def timezone_names() -> st.SearchStrategy[str]:
@@ -94,7 +94,7 @@ _BEYOND_THE_MINUTE: st.SearchStrategy[int] = st.one_of(
 
 @st.composite
 def references(draw: st.DrawFn, timezone_name: str, *, whole_minutes: bool = False) -> int:
-    """A reference time, mostly one whose windows hold a clock change of the zone."""
+    """Draw a reference time, mostly one whose windows contain a clock change of the timezone."""
     changes = clock_changes(timezone_name)
     if changes and draw(st.integers(0, 3)) > 0:
         anchor = draw(st.sampled_from(changes))
@@ -108,7 +108,7 @@ def references(draw: st.DrawFn, timezone_name: str, *, whole_minutes: bool = Fal
 
 @st.composite
 def times_of_day(draw: st.DrawFn, *, end: bool = False, whole_minutes: bool = False) -> str:
-    """A local time as a file may write it."""
+    """Draw a local time as a file may write it."""
     hour = draw(st.integers(0, 23))
     minute = draw(st.one_of(st.sampled_from([0, 0, 15, 30, 59]), st.integers(0, 59)))
     forms = [f"{hour}:{minute:02}", f" {hour:02}:{minute:02}", f"{hour:02}:{minute:02}:00"]
@@ -123,7 +123,7 @@ def times_of_day(draw: st.DrawFn, *, end: bool = False, whole_minutes: bool = Fa
 
 @st.composite
 def hours_row(draw: st.DrawFn, *, whole_minutes: bool = False) -> Row:
-    """A row of business hours: by day, overnight, or with its start as its end."""
+    """Draw a row of business hours: within a day, overnight, or with its start as its end."""
     day = draw(st.integers(0, 6))
     start = draw(times_of_day(whole_minutes=whole_minutes))
     end = draw(
@@ -131,7 +131,7 @@ def hours_row(draw: st.DrawFn, *, whole_minutes: bool = False) -> Row:
             times_of_day(end=True, whole_minutes=whole_minutes),
             times_of_day(end=True, whole_minutes=whole_minutes),
             st.just(start),
-            # in the hour of the start, so before it or after it
+            # this is in the hour of the start: before the start, or after it
             st.sampled_from(["00", "29", "59"]).map(f"{start.split(':')[0]}:".__add__),
         )
     )
@@ -139,13 +139,16 @@ def hours_row(draw: st.DrawFn, *, whole_minutes: bool = False) -> Row:
 
 
 def hours_rows(*, whole_minutes: bool = False) -> st.SearchStrategy[list[Row]]:
-    """All rows of a store: none, a few, or a full week with overlaps."""
+    """Return a strategy for all rows of a store: none, a few, or a full week with overlaps."""
     return st.lists(hours_row(whole_minutes=whole_minutes), max_size=12)
 
 
 @st.composite
 def poll_lists(draw: st.DrawFn, reference: int, *, whole_minutes: bool = False) -> list[Poll]:
-    """Polls in any order around a report's windows and their edges, with copies and conflicts."""
+    """Draw polls in any order around the edges of a report's windows.
+
+    Some have the same instant, with the same status or with the other one.
+    """
     oldest = -WEEK - LOOKBACK
     edges = [oldest, -WEEK, -DAY, -HOUR, -MINUTE, 0, MINUTE]
     distances = st.one_of(
@@ -175,7 +178,7 @@ class Case(NamedTuple):
 
 @st.composite
 def cases(draw: st.DrawFn, *, whole_minutes: bool = False) -> Case:
-    """Facts of one store; with `whole_minutes` every boundary lies on the minute grid."""
+    """Draw the facts of one store; with `whole_minutes` every time is a whole minute."""
     timezone_name = draw(timezone_names())
     reference = draw(references(timezone_name, whole_minutes=whole_minutes))
     return Case(

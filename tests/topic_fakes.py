@@ -1,4 +1,4 @@
-"""Brokers with topics, as the requests about topics see them."""
+"""Fakes brokers that answer the requests of an admin client about topics."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ALL = (1 << 13) - 1
 
 @dataclass(slots=True)
 class FakeTopic:
-    """A topic with the settings that it has, the broker's defaults included."""
+    """A topic with all its settings, including the defaults of the broker."""
 
     partitions: int
     replicas: int
@@ -57,19 +57,19 @@ class FakeTopic:
 
 
 class FakeTopics:
-    """Stands in for the admin client of brokers.
+    """A fake of the admin client.
 
     Attributes:
-        topics: what exists, by name.
-        altered: every change that was asked for, as (topic, setting, value).
-        refuses: the error code and message with which changes of a topic are refused.
-        hidden: topics whose settings this client may not read.
-        unseen: topics that it may not see at all.
-        forbidden: groups and transactional ids that it may not use.
-        operations: what it may do with a topic or a group, as bits; what is left out: all.
+        topics: the topics that exist, by name.
+        altered: every change of a setting that was requested, as (topic, setting, value).
+        refuses: error code and message for a change of a topic's settings, by topic.
+        hidden: topics whose settings the client may not read.
+        unseen: topics that the client may not see at all.
+        forbidden: groups and transactional ids that the client may not use.
+        operations: allowed operations on a topic or a group as bits, by name; all by default.
         down: nodes that do not answer.
-        tells_ids: whether the brokers know topic ids.
-        asked: the kinds of the requests that came.
+        knows_topic_ids: True if the brokers know topic ids.
+        requests: the class name of every request, in order.
         created: the topics that were created, in order.
     """
 
@@ -88,9 +88,9 @@ class FakeTopics:
         self.forbidden: set[str] = set()
         self.operations: dict[str, int] = {}
         self.down: set[int] = set()
-        self.tells_ids = True
+        self.knows_topic_ids = True
         self.nodes = (1, 2, 3)
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.created: list[str] = []
         brokers = lambda: [SimpleNamespace(nodeId=node) for node in self.nodes]  # noqa: E731
         self._client = SimpleNamespace(cluster=SimpleNamespace(brokers=brokers), send=self._send)
@@ -123,10 +123,10 @@ class FakeTopics:
     async def _send(self, node: int, request: Any) -> Any:
         if node in self.down:
             raise KafkaConnectionError
-        self.asked.append(type(request).__name__)
+        self.requests.append(type(request).__name__)
         match request:
             case DescribeTopicsRequest():
-                if not self.tells_ids:
+                if not self.knows_topic_ids:
                     raise NotImplementedError
                 return self._described(request._topics)
             case MetadataRequest():
@@ -159,7 +159,7 @@ class FakeTopics:
         partitions = topic.partitions if topic else 0
         replicas = topic.replicas if topic else 0
         description: dict[str, Any] = {"error_code": code, "topic": name}
-        if self.tells_ids:
+        if self.knows_topic_ids:
             description["partition_replicas"] = [replicas] * partitions
             description["topic_id"] = topic.raw_id if topic else NO_ID
             description["topic_authorized_operations"] = self.operations.get(name, _ALL)
@@ -167,14 +167,14 @@ class FakeTopics:
             description["partitions"] = [{"replicas": list(range(replicas))}] * partitions
         return description
 
-    def _config(self, _kind: int, name: str, wanted: list[str]) -> tuple[Any, ...]:
+    def _config(self, _kind: int, name: str, settings: list[str]) -> tuple[Any, ...]:
         if name in self.hidden:
             return TopicAuthorizationFailedError.errno, "no", 2, name, []
         if name not in self.topics:
             return UnknownTopicOrPartitionError.errno, None, 2, name, []
-        found = {"retention.ms": "604800000"} | self.topics[name].config
+        config = {"retention.ms": "604800000"} | self.topics[name].config
         entries: list[tuple[Any, ...]] = [
-            (key, found[key], False, 1, False, []) for key in wanted if key in found
+            (key, config[key], False, 1, False, []) for key in settings if key in config
         ]
         return 0, None, 2, name, entries
 

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from stream_app.contracts.fields import EXAMPLE_STORE
-from tests.conformance import bounded, check, described
+from tests.conformance import check, load_description, with_examples
 from tests.e2e.product import up
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
-schema = described()
+schema = load_description()
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,6 @@ def test_the_product_serves_the_description_that_is_tried(address: str) -> None:
 
 
 @schema.parametrize()
-@bounded(15)
+@with_examples(15)
 def test_every_answer_is_as_described(case: schemathesis.Case[Any], address: str) -> None:
     check(case, address)

@@ -217,7 +217,7 @@ class Worker:
 
         asyncio.run(apply())
         assert self.failures.errors == []
-        assert self.publisher.letters == []
+        assert self.publisher.dead_letters == []
 
     def read_all(self, logs: Logs) -> None:
         for spec in SOURCE_TOPICS:
@@ -460,10 +460,10 @@ def test_a_removed_store_leaves_no_polls_and_is_told_to_all_views() -> None:
 
     worker.read([logs.send(STORE_BUSINESS_HOURS.name, OWN, None)])
     worker.read([logs.send(STORE_TIMEZONES.name, OWN, None)])
-    assert worker.owned_partitions.gone == []
+    assert worker.owned_partitions.removed == []
     worker.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
 
-    assert worker.owned_partitions.gone == [KEY]
+    assert worker.owned_partitions.removed == [KEY]
     assert worker.publisher.latest == [(KEY, None)]
     assert worker.state() == {
         "polls": set(),
@@ -508,7 +508,7 @@ def test_a_removal_that_is_not_plain_is_refused(value: bytes) -> None:
     record = logs.send(STORE_STATUS.name, OWN, value)
     with pytest.raises(AssertionError):
         worker.read([record])
-    assert len(worker.publisher.letters) == 1
+    assert len(worker.publisher.dead_letters) == 1
     assert worker.state()["exists"]
 
 
@@ -581,7 +581,7 @@ def test_the_key_of_a_record_without_a_value_names_the_store(
     if taken_back is None:
         with pytest.raises(AssertionError):
             worker.read([record])
-        assert "its key" in worker.publisher.letters[0].reason
+        assert "its key" in worker.publisher.dead_letters[0].reason
     else:
         worker.read([record])
     assert worker.state()["exists"] == (taken_back is not True)

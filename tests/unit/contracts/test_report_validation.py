@@ -17,7 +17,7 @@ from stream_app.contracts.report_results import (
 from stream_app.contracts.report_schemas import MAX_COLUMNS, FleetRow, StoreReport
 from stream_app.errors import RecordError
 from stream_app.worker.report_document import extra_columns
-from tests.report_contents import FORMS, fleet_content, fleet_piece, store_content
+from tests.report_contents import FORMS, fleet_chunk, fleet_content, store_content
 
 REPORT = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 WINDOW = FORMS["window"]
@@ -73,7 +73,7 @@ def test_what_workers_write_is_read_in_every_form(name: str) -> None:
     document = ReportDocument.decode(orjson.loads(orjson.dumps(content)))
 
     assert read(content).report == document
-    piece = fleet_piece(FORMS[name], extra_columns=extra_columns(FORMS[name]))
+    piece = fleet_chunk(FORMS[name], extra_columns=extra_columns(FORMS[name]))
     event = ReportEvent(REPORT, "running", 7, chunk=piece)
     assert decode_event(encode_event(event)) == event
 

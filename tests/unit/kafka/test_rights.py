@@ -116,7 +116,7 @@ async def test_a_group_that_may_be_seen_and_not_joined(topics: FakeTopics) -> No
 
 
 async def test_a_broker_that_does_not_tell_rights_is_believed(topics: FakeTopics) -> None:
-    topics.tells_ids = False
+    topics.knows_topic_ids = False
     await ensure_topics(topics.settings, Process.WORKER)
 
 

@@ -181,7 +181,7 @@ async def test_a_broker_that_is_down_is_passed_over(topics: FakeTopics) -> None:
 
 async def test_a_broker_without_topic_ids_tells_the_rest(topics: FakeTopics) -> None:
     with_ids = await describe_topics(cast("Any", topics), ["stores"])
-    topics.tells_ids = False
+    topics.knows_topic_ids = False
     without = await describe_topics(cast("Any", topics), ["stores"])
     assert with_ids["stores"].id == topics.topics["stores"].id
     assert without["stores"].id is None

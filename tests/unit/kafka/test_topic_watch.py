@@ -43,7 +43,7 @@ class Harness:
         return self.watch.trouble
 
     def checks(self) -> int:
-        return self.topics.asked.count("DescribeConfigsRequest")
+        return self.topics.requests.count("DescribeConfigsRequest")
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ async def test_a_topic_that_is_gone_is_named(harness: Harness) -> None:
 
     assert trouble is not None
     assert trouble.startswith(f"Topics do not exist any more: {POLLS}. ")
-    assert "CreateTopics" not in harness.topics.asked
+    assert "CreateTopics" not in harness.topics.requests
     harness.topics.topics[POLLS] = gone
     assert await harness.ask() is None
 

@@ -1,4 +1,4 @@
-"""An event is acknowledged when all that it led to is in Kafka, never before."""
+"""An event is acknowledged when all records that it led to are in Kafka, never before."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from stream_app.worker.commit_tracker import CommitTracker, InFlightEvent, ackno
 from tests.agent_fakes import Failures, FakeEvent, FakeMessage, settle
 
 
-class Taken:
-    """An event that was taken, with what became of it."""
+class TrackedEvent:
+    """An event in flight, with its acknowledgements and its commit."""
 
     def __init__(self) -> None:
         self._event = FakeEvent(FakeMessage(b""))
         self._commit_tracker = CommitTracker()
-        self.taken: InFlightEvent = self._commit_tracker.track(self._event)
+        self.in_flight: InFlightEvent = self._commit_tracker.track(self._event)
 
     @property
     def acks(self) -> int:
-        """How often Faust heard that the event is done with."""
         return self._event.acks
 
     @property
     def committable(self) -> bool:
-        """Whether its offset may be committed."""
         return self._commit_tracker.offset(TopicPartition("store-status", 0)) == 1
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-async def test_after_the_last_of_them_in_any_order(order: tuple[int, ...]) -> None:
-    event, failures = Taken(), Failures()
+async def test_an_event_is_acknowledged_after_its_last_record_in_any_order(
+    order: tuple[int, ...],
+) -> None:
+    event, failures = TrackedEvent(), Failures()
     futures = [asyncio.get_running_loop().create_future() for _ in order]
-    acknowledge_when_done(event.taken, futures, failures)
+    acknowledge_when_done(event.in_flight, futures, failures)
 
     for position in order:
         assert event.acks == 0
@@ -48,20 +48,20 @@ async def test_after_the_last_of_them_in_any_order(order: tuple[int, ...]) -> No
     assert failures.errors == []
 
 
-async def test_at_once_when_there_is_nothing_to_wait_for() -> None:
-    event = Taken()
+async def test_an_event_that_led_to_no_record_is_acknowledged_at_once() -> None:
+    event = TrackedEvent()
 
-    acknowledge_when_done(event.taken, [], Failures())
+    acknowledge_when_done(event.in_flight, [], Failures())
 
     assert event.acks == 1
     assert event.committable
 
 
 @pytest.mark.parametrize("failing", range(3))
-async def test_never_when_one_fails(failing: int) -> None:
-    event, failures = Taken(), Failures()
+async def test_an_event_is_not_acknowledged_when_one_of_its_records_fails(failing: int) -> None:
+    event, failures = TrackedEvent(), Failures()
     futures = [asyncio.get_running_loop().create_future() for _ in range(3)]
-    acknowledge_when_done(event.taken, futures, failures)
+    acknowledge_when_done(event.in_flight, futures, failures)
     error = OSError("the broker is gone")
 
     for position, future in enumerate(futures):
@@ -77,10 +77,10 @@ async def test_never_when_one_fails(failing: int) -> None:
 
 
 async def test_a_future_that_is_done_already_counts() -> None:
-    event = Taken()
+    event = TrackedEvent()
     done, open_ = (asyncio.get_running_loop().create_future() for _ in range(2))
     done.set_result(None)
-    acknowledge_when_done(event.taken, [done, open_], Failures())
+    acknowledge_when_done(event.in_flight, [done, open_], Failures())
     await settle()
     assert event.acks == 0
 
@@ -92,9 +92,9 @@ async def test_a_future_that_is_done_already_counts() -> None:
 
 
 async def test_a_cancelled_future_ends_the_worker_and_acknowledges_nothing() -> None:
-    event, failures = Taken(), Failures()
+    event, failures = TrackedEvent(), Failures()
     sent = asyncio.get_running_loop().create_future()
-    acknowledge_when_done(event.taken, [sent], failures)
+    acknowledge_when_done(event.in_flight, [sent], failures)
 
     sent.cancel()
     await settle()
@@ -105,12 +105,12 @@ async def test_a_cancelled_future_ends_the_worker_and_acknowledges_nothing() -> 
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-async def test_what_another_owner_shut_out_is_left_to_it_and_ends_no_worker(
+async def test_an_event_with_fenced_records_is_left_to_the_new_owner_and_ends_no_worker(
     order: tuple[int, ...],
 ) -> None:
-    event, failures = Taken(), Failures()
+    event, failures = TrackedEvent(), Failures()
     futures = [asyncio.get_running_loop().create_future() for _ in order]
-    acknowledge_when_done(event.taken, futures, failures)
+    acknowledge_when_done(event.in_flight, futures, failures)
 
     for position in order:
         if position == 0:
@@ -125,9 +125,9 @@ async def test_what_another_owner_shut_out_is_left_to_it_and_ends_no_worker(
 
 
 async def test_a_fault_beside_a_fenced_record_ends_the_worker_all_the_same() -> None:
-    event, failures = Taken(), Failures()
+    event, failures = TrackedEvent(), Failures()
     futures = [asyncio.get_running_loop().create_future() for _ in range(2)]
-    acknowledge_when_done(event.taken, futures, failures)
+    acknowledge_when_done(event.in_flight, futures, failures)
     error = OSError("the broker is gone")
 
     futures[0].set_exception(ProducerFenced())

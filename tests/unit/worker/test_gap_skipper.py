@@ -139,7 +139,7 @@ async def test_a_gap_is_skipped_at_the_second_look(harness: Harness) -> None:
     await harness.gaps.skip_gaps()
 
     assert harness.owned_partitions.skipped == [(ONE, 5, 8)]
-    assert harness.publisher.letters == []
+    assert harness.publisher.dead_letters == []
 
 
 async def test_records_that_are_still_to_come_are_waited_for(harness: Harness) -> None:
@@ -200,7 +200,7 @@ async def test_of_a_partition_that_went_meanwhile_nothing_is_told(harness: Harne
     await harness.look_twice()
 
     assert harness.owned_partitions.skipped == []
-    assert harness.publisher.letters == []
+    assert harness.publisher.dead_letters == []
 
 
 async def test_it_looks_until_it_is_stopped_whatever_the_broker_answers(harness: Harness) -> None:
@@ -234,7 +234,7 @@ async def test_a_record_behind_an_empty_gap_may_be_applied(harness: Harness) -> 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) is None
 
     assert harness.log.looked_at == [{ONE: (5, 9)}]
-    assert harness.publisher.letters == []
+    assert harness.publisher.dead_letters == []
 
 
 async def test_a_record_that_was_missed_has_to_be_read_before(harness: Harness) -> None:
@@ -296,7 +296,7 @@ async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is
 
     assert owned.lost == []
     assert harness.facts.writes == []
-    assert harness.publisher.letters == []
+    assert harness.publisher.dead_letters == []
 
 
 # -- what is lost
@@ -312,14 +312,14 @@ async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_chang
     lost = LostRange(POLLS, 0, 5, 9, NOW)
     assert owned.lost == [lost]
     assert decode_lost(harness.facts.content[0, LOST_KEY]) == [lost]
-    (letter,) = harness.publisher.letters
-    assert letter.source == {"topic": POLLS, "partition": 0, "offset": 5}
-    assert letter.reason == (
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.source == {"topic": POLLS, "partition": 0, "offset": 5}
+    assert dead_letter.reason == (
         "lost: the records of store-status/0 from offset 5 to 8 were deleted from the log before a "
         "worker had applied them"
     )
-    assert letter.original is None
-    assert caplog.messages == [f"{letter.reason}; reports of this partition say so"]
+    assert dead_letter.original is None
+    assert caplog.messages == [f"{dead_letter.reason}; reports of this partition say so"]
     assert harness.lost_records() == 4
 
 
@@ -331,7 +331,7 @@ async def test_a_lost_range_is_told_once_also_after_a_restart(harness: Harness) 
     await harness.lost.report(again, POLLS, 5, 9)
     await harness.lost.report(again, POLLS, 6, 8)
 
-    assert len(harness.publisher.letters) == 1
+    assert len(harness.publisher.dead_letters) == 1
     assert len(harness.facts.writes) == 1
     assert harness.lost_records() == 4
 
@@ -345,7 +345,7 @@ async def test_of_a_range_that_has_grown_only_the_rest_is_told(harness: Harness)
 
     assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 9), (9, 20)]
     assert harness.lost_records() == 15
-    assert len(harness.publisher.letters) == 2
+    assert len(harness.publisher.dead_letters) == 2
 
 
 async def test_ranges_of_other_topics_are_told_apart(harness: Harness) -> None:
@@ -354,5 +354,5 @@ async def test_ranges_of_other_topics_are_told_apart(harness: Harness) -> None:
     await harness.lost.report(owned, POLLS, 5, 9)
     await harness.lost.report(owned, ZONES, 5, 9)
 
-    assert len(harness.publisher.letters) == 2
+    assert len(harness.publisher.dead_letters) == 2
     assert harness.lost_records(ZONES) == 4

@@ -354,7 +354,7 @@ async def test_a_telling_that_fails_is_tried_again(
 ) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
     harness.adopt(0)
-    harness.publisher.tell_error = OSError("the broker is gone")
+    harness.publisher.watermark_error = OSError("the broker is gone")
 
     await harness.owned_partitions.start()
 

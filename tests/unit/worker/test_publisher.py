@@ -25,7 +25,7 @@ from stream_app.worker.metrics import WorkerMetrics
 from stream_app.worker.publisher import Publisher
 from stream_app.worker.report_document import extra_columns
 from tests.agent_fakes import Failures, FakeBatches, settings_with, settle, store_in
-from tests.report_contents import fleet_piece
+from tests.report_contents import fleet_chunk
 
 STORE = UUID(store_in(0)).bytes
 MARK = Watermark("store-status", 0, 3, 9)
@@ -63,17 +63,17 @@ async def test_a_future_is_done_when_the_broker_holds_the_record(
 async def test_each_record_goes_to_its_topic_under_its_key(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
-    letter = DeadLetter(SOURCE, "wrong", b"\xff", b"k")
+    dead_letter = DeadLetter(SOURCE, "wrong", b"\xff", b"k")
     event = ReportEvent(str(UUID(int=1)), "failed", 5, reason="late")
 
-    await publisher.publish_dead_letter(letter)
+    await publisher.publish_dead_letter(dead_letter)
     await publisher.publish_report_event(event)
     await publisher.forward("store-status", 3, store_in(3), b"as it came", [("origin", b"there")])
 
     dead, result, passed = batches.sent
     assert (dead.headers, result.headers, passed.headers) == ((), (), [("origin", b"there")])
     assert (dead.topic, dead.key, dead.partition) == (DEAD_LETTERS.name, b"store-status/1/2", 0)
-    assert decode_dead_letter(dead.value) == letter
+    assert decode_dead_letter(dead.value) == dead_letter
     assert (result.topic, result.key) == (REPORT_RESULTS.name, event.report_id.encode())
     assert decode_event(result.value) == event
     assert (passed.topic, passed.partition) == ("store-status", 3)
@@ -87,11 +87,11 @@ async def test_an_original_too_large_for_a_record_is_kept_in_part(
     await publisher.publish_dead_letter(DeadLetter(SOURCE, "wrong", original, b"k" * 2_000_000))
 
     (sent,) = batches.sent
-    letter = decode_dead_letter(sent.value)
+    dead_letter = decode_dead_letter(sent.value)
     assert len(sent.value or b"") < MAX_STATE_BYTES
-    assert letter.original == original[:1_000_000]
-    assert letter.truncated
-    assert letter.reason == f"wrong (the first 1000000 of {len(original)} bytes)"
+    assert dead_letter.original == original[:1_000_000]
+    assert dead_letter.truncated
+    assert dead_letter.reason == f"wrong (the first 1000000 of {len(original)} bytes)"
 
 
 async def test_an_original_of_the_largest_plain_record_is_kept_whole(
@@ -99,9 +99,9 @@ async def test_an_original_of_the_largest_plain_record_is_kept_whole(
 ) -> None:
     await publisher.publish_dead_letter(DeadLetter(SOURCE, "wrong", b"\0" * 1_000_000, None))
 
-    letter = decode_dead_letter(batches.sent[0].value)
-    assert letter.original == b"\0" * 1_000_000
-    assert not letter.truncated
+    dead_letter = decode_dead_letter(batches.sent[0].value)
+    assert dead_letter.original == b"\0" * 1_000_000
+    assert not dead_letter.truncated
 
 
 # -- stores before watermarks
@@ -210,7 +210,7 @@ async def test_only_the_status_running_waits_for_what_follows_it(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
     report_id = str(UUID(int=1))
-    rows = fleet_piece(ReportSpec(), extra_columns=extra_columns(ReportSpec()))
+    rows = fleet_chunk(ReportSpec(), extra_columns=extra_columns(ReportSpec()))
 
     await publisher.publish_report_event(ReportEvent(report_id, "running", 5))
     await publisher.publish_report_event(ReportEvent(report_id, "running", 5, chunk=rows))

@@ -1,4 +1,4 @@
-"""The lag of the owned source partitions, in records and in seconds."""
+"""The lag of the owned source partitions is measured in records and in seconds."""
 
 from __future__ import annotations
 
@@ -26,11 +26,17 @@ STATUS, ZONES = STORE_STATUS.name, STORE_TIMEZONES.name
 
 
 class Brokers(EndOffsetFetcher):
-    """Ends of partitions, and the records at offsets, as a test says."""
+    """End offsets of partitions, and the times of records.
+
+    Attributes:
+        ends: end offset by partition; 0 for partitions that are not in it.
+        appended: time of each record by topic, partition and offset; other offsets have no record.
+        read: topic and first offsets of every read of records.
+    """
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.ends: dict[TopicPartition, int] = {}
-        self.taken: dict[tuple[str, int, int], int] = {}
+        self.appended: dict[tuple[str, int, int], int] = {}
         self.error: Exception | None = None
         self.read: list[tuple[str, dict[int, int]]] = []
         monkeypatch.setattr(source_lag, "first_records", self._first_records)
@@ -47,16 +53,16 @@ class Brokers(EndOffsetFetcher):
         if not offsets:
             return {}
         self.read.append((topic, dict(offsets)))
-        found = {}
+        records = {}
         for partition, offset in offsets.items():
-            taken = self.taken.get((topic, partition, offset))
-            if taken is None:
+            appended = self.appended.get((topic, partition, offset))
+            if appended is None:
                 await asyncio.Event().wait()
-            assert taken is not None
-            found[partition] = FakeRecord(
-                topic, b"", partition=partition, offset=offset, timestamp=taken // 1000, key=None
+            assert appended is not None
+            records[partition] = FakeRecord(
+                topic, b"", partition=partition, offset=offset, timestamp=appended // 1000, key=None
             )
-        return found
+        return records
 
 
 class Look:
@@ -80,23 +86,23 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Look:
     return Look(monkeypatch)
 
 
-async def test_what_is_applied_has_no_lag_and_nothing_is_read(look: Look) -> None:
+async def test_without_records_to_apply_there_is_no_lag_and_nothing_is_read(look: Look) -> None:
     look.owned_partitions.own(1)
-    found = await look()
-    assert found[STATUS, 1] == found[ZONES, 1] == SourceLag(0, 0.0)
+    lags = await look()
+    assert lags[STATUS, 1] == lags[ZONES, 1] == SourceLag(0, 0.0)
     assert look.brokers.read == []
 
 
 async def test_a_lag_is_the_age_of_the_oldest_record_that_waits(look: Look) -> None:
     look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 12
-    look.brokers.taken[STATUS, 1, 0] = NOW - 90 * SECOND
-    found = await look()
-    assert found[STATUS, 1] == SourceLag(12, 90.0)
-    assert found[ZONES, 1] == SourceLag(0, 0.0)
+    look.brokers.appended[STATUS, 1, 0] = NOW - 90 * SECOND
+    lags = await look()
+    assert lags[STATUS, 1] == SourceLag(12, 90.0)
+    assert lags[ZONES, 1] == SourceLag(0, 0.0)
 
 
-async def test_partitions_of_others_are_left_out(look: Look) -> None:
+async def test_partitions_of_other_workers_are_left_out(look: Look) -> None:
     look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 2] = 12
     assert {partition for _, partition in await look()} == {1}
@@ -105,21 +111,21 @@ async def test_partitions_of_others_are_left_out(look: Look) -> None:
 async def test_a_partition_that_stands_still_is_read_once(look: Look) -> None:
     look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 12
-    look.brokers.taken[STATUS, 1, 0] = NOW
+    look.brokers.appended[STATUS, 1, 0] = NOW
     await look()
     look.brokers.ends[STATUS, 1] = 13
     assert (await look())[STATUS, 1] == SourceLag(13, 0.0)
     assert look.brokers.read == [(STATUS, {1: 0})]
 
 
-async def test_offsets_that_no_record_has_are_behind_for_nobody_knows_how_long(look: Look) -> None:
+async def test_a_lag_whose_offsets_have_no_record_has_no_age(look: Look) -> None:
     look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 1
     look.brokers.ends[ZONES, 1] = 2
-    look.brokers.taken[ZONES, 1, 0] = NOW - SECOND
-    found = await look()
-    assert found[STATUS, 1] == SourceLag(1, None)
-    assert found[ZONES, 1] == SourceLag(2, 1.0)
+    look.brokers.appended[ZONES, 1, 0] = NOW - SECOND
+    lags = await look()
+    assert lags[STATUS, 1] == SourceLag(1, None)
+    assert lags[ZONES, 1] == SourceLag(2, 1.0)
 
 
 async def test_without_a_broker_there_is_no_lag_rather_than_an_old_one(look: Look) -> None:
@@ -132,5 +138,5 @@ async def test_without_a_broker_there_is_no_lag_rather_than_an_old_one(look: Loo
 async def test_a_broker_whose_clock_is_ahead_makes_no_negative_age(look: Look) -> None:
     look.owned_partitions.own(1)
     look.brokers.ends[STATUS, 1] = 1
-    look.brokers.taken[STATUS, 1, 0] = NOW + SECOND
+    look.brokers.appended[STATUS, 1, 0] = NOW + SECOND
     assert (await look())[STATUS, 1] == SourceLag(1, 0.0)

@@ -112,7 +112,7 @@ async def test_a_page_of_the_fleet(watched: TestClient, gateway: FakeGateway) ->
 
 async def test_the_query_chooses(watched: TestClient, gateway: FakeGateway) -> None:
     gateway.poll(UNKNOWN, NOON, active=False)
-    gateway.know(STORE_TIMEZONES, UNKNOWN, encode_timezone(UNKNOWN, "Europe/Paris"))
+    gateway.add_record(STORE_TIMEZONES, UNKNOWN, encode_timezone(UNKNOWN, "Europe/Paris"))
 
     async def ids(query: str) -> list[str]:
         body = await (await watched.get(f"/fleet?{query}")).json()

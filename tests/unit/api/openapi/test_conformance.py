@@ -8,7 +8,7 @@ import pytest
 
 from api.app import create_app
 from stream_app.contracts.fields import EXAMPLE_STORE
-from tests.conformance import bounded, check, described
+from tests.conformance import check, load_description, with_examples
 from tests.live_server import served
 from tests.report_contents import NOON, AnsweringGateway
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import schemathesis
     from aiohttp import web
 
-schema = described()
+schema = load_description()
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,6 @@ def address() -> Iterator[str]:
 
 
 @schema.parametrize()
-@bounded(30)
+@with_examples(30)
 def test_every_answer_is_as_described(case: schemathesis.Case[Any], address: str) -> None:
     check(case, address)

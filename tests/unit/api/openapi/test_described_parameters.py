@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from api.app import OPERATIONS, RESOURCES, create_app
 from api.openapi.openapi import openapi
 from api.public.app import MOUNTED_AT, public_app
-from tests.conformance import described
+from tests.conformance import load_description
 from tests.fakes import FakeGateway
 from tests.http_client import TestClient
 from tests.unit.api.answers import REPORT, STORE, problem_of
@@ -147,6 +147,8 @@ async def test_where_nothing_else_is_refused_the_answer_is_as_described(
     # test_openapi.py holds the others
     response = await client.request(method, path.format_map(VALUES) + "?nonsense=1")
     content = await response.json(content_type=None)
-    described_problem = described()[path][method].definition.raw["responses"]["422"]["content"]
+    described_problem = load_description()[path][method].definition.raw["responses"]["422"][
+        "content"
+    ]
     assert list(described_problem) == ["application/problem+json"]
     assert set(content) == {"type", "title", "status", "detail"}

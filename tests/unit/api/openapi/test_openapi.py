@@ -27,7 +27,7 @@ from stream_app import __version__
 from stream_app.contracts.report_requests import MAX_STORES_NAMED, FleetRequest, ReportRequest
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.errors import BrokerUnavailableError
-from tests.conformance import described
+from tests.conformance import load_description
 from tests.fakes import SETTINGS, FakeGateway, report_state
 from tests.live_server import served
 from tests.report_contents import FORMS, NOON, AnsweringGateway, fleet_content, store_content
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from tests.http_client import TestClient
 
-schema = described()
+schema = load_description()
 CONFORMANCE = [
     status_code_conformance,
     content_type_conformance,

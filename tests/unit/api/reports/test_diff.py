@@ -16,7 +16,7 @@ from stream_app.contracts.report_requests import FleetRequest, ReportRequest
 from stream_app.contracts.report_results import EXTRA_COLUMNS
 from stream_app.domain.report import CSV_HEADER
 from stream_app.domain.report_spec import ReportSpec
-from tests.fakes import FakeGateway, pieces_of, report_state
+from tests.fakes import FakeGateway, report_state, rows_of_parts
 from tests.unit.api.answers import CONTENT, REPORT, STORE, UNKNOWN, problem_of
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ async def test_a_fleet_report_tells_the_stores_that_changed_and_so_many_of_them(
     before, after = rows(1, 2, 3, 4), rows(1, 5, 6, 7, 8)
 
     def stored_rows(report_id: str) -> StoredRows:
-        return pieces_of(before if report_id == REPORT else after)
+        return rows_of_parts(before if report_id == REPORT else after)
 
     monkeypatch.setattr(made, "stored_rows", stored_rows)
     monkeypatch.setattr(module, "MAX_CHANGES", 3)

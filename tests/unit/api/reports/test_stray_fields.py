@@ -26,7 +26,7 @@ from stream_app.errors import RecordError, StoreUptimeError
 from stream_app.explain.reported import reported_result
 from tests.fakes import FakeGateway, report_state
 from tests.http_client import TestClient
-from tests.report_contents import FORMS, STORE, fleet_piece, store_content
+from tests.report_contents import FORMS, STORE, fleet_chunk, store_content
 from tests.unit.api.answers import REPORT
 from tests.unit.contracts.wire import json_values
 
@@ -136,7 +136,7 @@ def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new
 def test_a_piece_of_a_report_of_many(
     readers: Readers, form: str, path: list[int], new: Any
 ) -> None:
-    piece = fleet_piece(FORMS[form], lost_input=[LOST])
+    piece = fleet_chunk(FORMS[form], lost_input=[LOST])
     value = orjson.loads(encode_event(ReportEvent(REPORT, "running", 7, chunk=piece)))
     try:
         event = decode_event(orjson.dumps({**value, "piece": changed(value["piece"], path, new)}))

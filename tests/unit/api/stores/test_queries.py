@@ -137,7 +137,7 @@ async def test_the_state_is_the_one_that_the_fleet_shows(
         for rows in HOURS:
             store, poll = str(uuid4()), None
             gateway.add_store(store)
-            gateway.know(STORE_BUSINESS_HOURS, store, encode_hours(store, rows))
+            gateway.add_record(STORE_BUSINESS_HOURS, store, encode_hours(store, rows))
             if polled is not None:
                 gateway.poll(store, polled, active=active)
                 status = "active" if active else "inactive"

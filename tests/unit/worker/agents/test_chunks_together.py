@@ -15,7 +15,7 @@ from stream_app.contracts.removal import encode_removal
 from stream_app.domain.polls import poll_set, to_bytes
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND
 from stream_app.worker.agents import chunk_writer
-from tests.agent_fakes import NOW, PARTITIONS, Harness, run_of, store_in
+from tests.agent_fakes import NOW, PARTITIONS, Harness, chunk_of, store_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +71,7 @@ async def outcome(chunks: list[list[bytes | None]], **overrides: Any) -> Any:
     harness = Harness(dict.fromkeys(range(PARTITIONS), ()), **overrides)
     offset = 0
     for values in filter(None, chunks):
-        run = run_of(*values)
+        run = chunk_of(*values)
         for record in run.message.records:
             record.offset += offset
         run.message.offset += offset
@@ -79,15 +79,18 @@ async def outcome(chunks: list[list[bytes | None]], **overrides: Any) -> Any:
         await harness.run(run)
         assert run.acks == 1
     assert harness.failures.errors == []
-    letters = [(letter.source["offset"], letter.reason) for letter in harness.publisher.letters]
+    dead_letters = [
+        (dead_letter.source["offset"], dead_letter.reason)
+        for dead_letter in harness.publisher.dead_letters
+    ]
     return (
         harness.facts.content,
         sorted(harness.facts.writes),
-        sorted(letters),
+        sorted(dead_letters),
         harness.publisher.forwarded,
-        [(note.stores, note.newest_poll) for note in harness.owned_partitions.notes],
+        [(note.stores, note.newest_poll) for note in harness.owned_partitions.applied],
         harness.latest._known,
-        harness.owned_partitions.finished,
+        harness.owned_partitions.completed,
     )
 
 
@@ -156,11 +159,13 @@ async def test_a_chunk_of_single_polls_is_decoded_without_a_call_for_each(
         for store in HERE
     ]
 
-    await harness.run(run_of(*chunk, b"{"))
+    await harness.run(chunk_of(*chunk, b"{"))
 
     assert decoded == [b"{"]
     assert [len(harness.polls(store)) for store in HERE] == [50] * 4
-    assert [letter.source["offset"] for letter in harness.publisher.letters] == [len(chunk)]
+    assert [dead_letter.source["offset"] for dead_letter in harness.publisher.dead_letters] == [
+        len(chunk)
+    ]
     # a store's polls of a chunk are one write for each week
     assert len(harness.facts.writes) == len(HERE)
 
@@ -169,7 +174,9 @@ async def test_a_chunk_of_single_polls_is_decoded_without_a_call_for_each(
 async def test_of_two_polls_at_one_instant_in_a_chunk_the_inactive_one_stays() -> None:
     harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
 
-    await harness.run(run_of(*(encode_poll(HERE[0], NOW, active=up) for up in (True, False, True))))
+    await harness.run(
+        chunk_of(*(encode_poll(HERE[0], NOW, active=up) for up in (True, False, True)))
+    )
 
     # as it is stored: whoever reads the polls would put them right
     assert list(harness.facts.content.values()) == [to_bytes(poll_set([(NOW, False)]))]
@@ -181,7 +188,7 @@ async def test_a_store_is_written_once_where_some_of_its_records_are_decoded_one
     instants = [NOW - minute * MINUTE for minute in range(3)]
 
     await harness.run(
-        run_of(
+        chunk_of(
             encode_poll(HERE[0], instants[0], active=True),
             encode_poll(HERE[0], instants[1], active=True) + b" ",
             encode_poll_batch(HERE[0], [(instants[2], False)]),

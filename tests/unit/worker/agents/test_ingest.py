@@ -38,8 +38,8 @@ from tests.agent_fakes import (
     FakeMessage,
     Forwarded,
     Harness,
+    chunk_of,
     events_of,
-    run_of,
     settings_with,
     settle,
     store_in,
@@ -75,10 +75,10 @@ async def test_polls_reach_the_table_and_are_noted(harness: Harness) -> None:
     )
 
     assert harness.polls(STORE) == poll_set([(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
-    assert harness.owned_partitions.notes == [Applied(0, {KEY}, NOW - MINUTE)]
-    assert harness.owned_partitions.finished == [(0, "store-status", 0)]
+    assert harness.owned_partitions.applied == [Applied(0, {KEY}, NOW - MINUTE)]
+    assert harness.owned_partitions.completed == [(0, "store-status", 0)]
     assert event.acks == 1
-    assert harness.publisher.letters == []
+    assert harness.publisher.dead_letters == []
 
 
 async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog(
@@ -135,8 +135,8 @@ async def test_a_table_that_fails_ends_the_worker_with_the_event_unacknowledged(
 
     assert (first.acks, second.acks) == (0, 0)
     assert harness.failures.errors == [error]
-    assert harness.publisher.letters == []
-    assert harness.owned_partitions.finished == []
+    assert harness.publisher.dead_letters == []
+    assert harness.owned_partitions.completed == []
 
 
 async def test_polls_that_are_there_already_write_nothing(harness: Harness) -> None:
@@ -144,7 +144,7 @@ async def test_polls_that_are_there_already_write_nothing(harness: Harness) -> N
 
     assert len(harness.facts.writes) == 1
     assert [event.acks for event in events] == [1, 1]
-    assert harness.owned_partitions.finished == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert harness.owned_partitions.completed == [(0, "store-status", 0), (0, "store-status", 1)]
 
 
 BAD_POLLS = {
@@ -170,16 +170,16 @@ async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
 ) -> None:
     bad, good = await harness.deliver(value, GOOD)
 
-    (letter,) = harness.publisher.letters
-    assert letter.source == {"topic": "store-status", "partition": 0, "offset": 0}
-    assert letter.original == value
-    assert letter.key == b"a key"
-    assert letter.reason
-    assert "internal" not in letter.reason
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.source == {"topic": "store-status", "partition": 0, "offset": 0}
+    assert dead_letter.original == value
+    assert dead_letter.key == b"a key"
+    assert dead_letter.reason
+    assert "internal" not in dead_letter.reason
     assert (bad.acks, good.acks) == (1, 1)
     assert harness.polls(STORE) == poll_set([(NOW - MINUTE, True)])
-    assert harness.owned_partitions.notes == [Applied(0, set()), Applied(0, {KEY}, NOW - MINUTE)]
-    assert harness.owned_partitions.finished == [(0, "store-status", 0), (0, "store-status", 1)]
+    assert harness.owned_partitions.applied == [Applied(0, set()), Applied(0, {KEY}, NOW - MINUTE)]
+    assert harness.owned_partitions.completed == [(0, "store-status", 0), (0, "store-status", 1)]
     assert harness.failures.errors == []
 
 
@@ -211,10 +211,10 @@ async def test_a_partly_bad_batch_applies_its_good_polls(harness: Harness) -> No
     (event,) = await harness.deliver(value)
 
     assert harness.polls(STORE) == poll_set([(NOW, True)])
-    (letter,) = harness.publisher.letters
-    assert letter.original == value
-    assert letter.reason.startswith("2 polls rejected: poll 1: ")
-    assert "lies ahead of the clock" in letter.reason
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.original == value
+    assert dead_letter.reason.startswith("2 polls rejected: poll 1: ")
+    assert "lies ahead of the clock" in dead_letter.reason
     assert event.acks == 1
 
 
@@ -244,7 +244,7 @@ async def test_the_tolerance_counts_from_the_time_that_the_broker_took_the_recor
     await harness.run(within, beyond)
 
     assert harness.polls(STORE) == poll_set([(edge, True)])
-    assert [letter.source["offset"] for letter in harness.publisher.letters] == [1]
+    assert [dead_letter.source["offset"] for dead_letter in harness.publisher.dead_letters] == [1]
 
 
 async def test_a_replay_refuses_what_was_refused_before(harness: Harness) -> None:
@@ -254,18 +254,18 @@ async def test_a_replay_refuses_what_was_refused_before(harness: Harness) -> Non
 
     await harness.run(then)
     await harness.run(then)
-    assert len(harness.publisher.letters) == 2
+    assert len(harness.publisher.dead_letters) == 2
     assert harness.facts.content == {}
     await harness.run(later)
 
-    assert len(harness.publisher.letters) == 2
+    assert len(harness.publisher.dead_letters) == 2
     assert harness.polls(STORE) == poll_set([(NOW + HOUR, True)])
 
 
 async def test_a_refused_poll_is_never_the_newest(harness: Harness) -> None:
     await harness.deliver(encode_poll_batch(STORE, [(NOW, True), (NOW + 9 * HOUR, True)]))
 
-    assert [note.newest_poll for note in harness.owned_partitions.notes] == [NOW]
+    assert [note.newest_poll for note in harness.owned_partitions.applied] == [NOW]
 
 
 async def test_an_error_nobody_thought_of_is_a_dead_letter(
@@ -279,8 +279,8 @@ async def test_an_error_nobody_thought_of_is_a_dead_letter(
         (bad,) = await harness.deliver(GOOD)
     (good,) = await harness.deliver(GOOD)
 
-    (letter,) = harness.publisher.letters
-    assert letter.reason.startswith("internal error: ZeroDivisionError")
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.reason.startswith("internal error: ZeroDivisionError")
     assert (bad.acks, good.acks) == (1, 1)
     assert harness.failures.errors == []
 
@@ -300,16 +300,16 @@ def pings(count: int, *stores: str) -> list[bytes]:
 
 async def test_a_run_writes_each_store_once(harness: Harness) -> None:
     one, two, three = (store_in(0, number) for number in range(3))
-    run = run_of(*pings(30, one, two, three))
+    run = chunk_of(*pings(30, one, two, three))
 
     await harness.run(run)
 
     assert len(harness.facts.writes) == 3
     assert [len(harness.polls(store)) for store in (one, two, three)] == [10, 10, 10]
-    assert harness.owned_partitions.notes == [
+    assert harness.owned_partitions.applied == [
         Applied(0, {store_key(s) for s in (one, two, three)}, NOW)
     ]
-    assert harness.owned_partitions.finished == [(0, "store-status", 0)]
+    assert harness.owned_partitions.completed == [(0, "store-status", 0)]
     assert harness.owned_partitions.partitions[0].applied("store-status") == 30
     assert harness.commit_tracker.offset(STATUS_0) == 30
     assert run.acks == 1
@@ -318,19 +318,22 @@ async def test_a_run_writes_each_store_once(harness: Harness) -> None:
 async def test_a_run_of_pings_a_store_each_costs_a_write_each(harness: Harness) -> None:
     stores = [store_in(0, number) for number in range(100)]
 
-    await harness.run(run_of(*pings(100, *stores)))
+    await harness.run(chunk_of(*pings(100, *stores)))
 
     assert len(harness.facts.writes) == 100
 
 
 async def test_a_bad_record_in_a_run_refuses_no_other(harness: Harness) -> None:
     ahead = encode_poll_batch(STORE, [(NOW + 9 * HOUR, True)])
-    run = run_of(GOOD, b"{", ahead, encode_poll_batch(STORE, [(NOW, False)]))
+    run = chunk_of(GOOD, b"{", ahead, encode_poll_batch(STORE, [(NOW, False)]))
 
     await harness.run(run)
 
     assert harness.polls(STORE) == poll_set([(NOW - MINUTE, True), (NOW, False)])
-    assert [letter.source["offset"] for letter in harness.publisher.letters] == [1, 2]
+    assert [dead_letter.source["offset"] for dead_letter in harness.publisher.dead_letters] == [
+        1,
+        2,
+    ]
     assert run.acks == 1
 
 
@@ -341,19 +344,19 @@ async def test_one_record_too_many_for_a_week_refuses_no_other_of_its_store(
     small = encode_poll_batch(STORE, [(NOW, True)])
     large = encode_poll_batch(STORE, [(NOW - second * SECOND, True) for second in range(60)])
 
-    await harness.run(run_of(small, large, GOOD))
+    await harness.run(chunk_of(small, large, GOOD))
 
     assert harness.polls(STORE) == poll_set([(NOW, True), (NOW - MINUTE, True)])
-    (letter,) = harness.publisher.letters
-    assert letter.source["offset"] == 1
-    assert "in one week" in letter.reason
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.source["offset"] == 1
+    assert "in one week" in dead_letter.reason
 
 
 async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belongs(
     harness: Harness,
 ) -> None:
     harness.publisher.sends.at_once = False
-    run = run_of(GOOD, encode_poll_batch(store_in(2), [(NOW, True)]), *pings(2, STORE))
+    run = chunk_of(GOOD, encode_poll_batch(store_in(2), [(NOW, True)]), *pings(2, STORE))
 
     await harness.run(run)
 
@@ -379,7 +382,7 @@ async def test_of_zones_in_a_run_the_last_one_wins(harness: Harness) -> None:
     zones = ["UTC", "Asia/Gaza", "Europe/Paris"]
 
     await harness.run(
-        run_of(*(encode_timezone(STORE, name) for name in zones), topic=STORE_TIMEZONES.name),
+        chunk_of(*(encode_timezone(STORE, name) for name in zones), topic=STORE_TIMEZONES.name),
         spec=STORE_TIMEZONES,
     )
 
@@ -418,8 +421,8 @@ async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(harnes
     ]
     assert harness.facts.content == {}
     assert event.acks == 1
-    assert harness.owned_partitions.finished == [(0, "store-status", 0)]
-    assert harness.owned_partitions.notes == [Applied(0, set())]
+    assert harness.owned_partitions.completed == [(0, "store-status", 0)]
+    assert harness.owned_partitions.applied == [Applied(0, set())]
 
 
 async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_belong(
@@ -432,13 +435,13 @@ async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_
         GOOD,
     )
     assert len(harness.publisher.forwarded) == 2
-    assert harness.owned_partitions.finished == [(0, "store-status", 2)]
+    assert harness.owned_partitions.completed == [(0, "store-status", 2)]
     assert harness.owned_partitions.partitions[0].applied("store-status") == 0
     assert (first.acks, second.acks, good.acks) == (0, 0, 1)
 
     harness.publisher.sends.arrive(1)
     await settle()
-    assert harness.owned_partitions.finished[1:] == [(0, "store-status", 1)]
+    assert harness.owned_partitions.completed[1:] == [(0, "store-status", 1)]
     assert (first.acks, second.acks) == (0, 1)
     # an event before it is not done with: nothing from there on may be committed
     assert harness.commit_tracker.offset(STATUS_0) == 0
@@ -457,7 +460,7 @@ async def test_a_record_that_cannot_be_passed_on_ends_the_worker(harness: Harnes
 
     assert event.acks == 0
     assert harness.failures.errors == [error]
-    assert harness.owned_partitions.finished == []
+    assert harness.owned_partitions.completed == []
 
 
 @pytest.mark.parametrize("who_refuses", ["the client", "the broker"])
@@ -476,10 +479,10 @@ async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
 
     bad, good = await harness.deliver(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
 
-    (letter,) = harness.publisher.letters
-    assert letter.reason.startswith("too large to pass on")
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.reason.startswith("too large to pass on")
     assert (bad.acks, good.acks) == (1, 1)
-    assert sorted(harness.owned_partitions.finished) == [
+    assert sorted(harness.owned_partitions.completed) == [
         (0, "store-status", 0),
         (0, "store-status", 1),
     ]
@@ -494,7 +497,7 @@ async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
     (event,) = await harness.deliver(GOOD)
 
     assert harness.facts.content == {}
-    assert harness.owned_partitions.finished == []
+    assert harness.owned_partitions.completed == []
     assert harness.commit_tracker.offset(STATUS_0) is None
     assert event.acks == 1  # for Faust, which would wait for it
 
@@ -512,7 +515,7 @@ async def test_of_every_event_the_offsets_before_its_first_record_are_looked_at(
 ) -> None:
     await harness.run(event_at(3, 5), event_at(8))
 
-    assert harness.gaps.asked == [(0, "store-status", 3), (0, "store-status", 8)]
+    assert harness.gaps.lookups == [(0, "store-status", 3), (0, "store-status", 8)]
     assert harness.seeks == []
 
 
@@ -526,7 +529,7 @@ async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_bey
 
     assert harness.seeks == [("store-status", 0, 5)] * 2
     assert harness.facts.writes == []
-    assert harness.owned_partitions.finished == []
+    assert harness.owned_partitions.completed == []
     assert harness.commit_tracker.offset(STATUS_0) is None
     assert [event.acks for event in beyond] == [1, 1], "Faust would wait for them"
     assert "store-status/0: offset 5 was not handed out: reading on from there" in caplog.text
@@ -538,7 +541,7 @@ async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_bey
 async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_next_owner(
     harness: Harness,
 ) -> None:
-    harness.gaps.on_ask = harness.owned_partitions.partitions.clear
+    harness.gaps.on_lookup = harness.owned_partitions.partitions.clear
 
     event = event_at(8)
     await harness.run(event)
@@ -555,7 +558,7 @@ async def test_a_partition_that_comes_back_meanwhile_is_not_the_one_that_was_loo
     def own_again() -> None:
         harness.owned_partitions.own(0)
 
-    harness.gaps.on_ask = own_again
+    harness.gaps.on_lookup = own_again
 
     event = event_at(8)
     await harness.run(event)
@@ -573,7 +576,7 @@ async def test_a_partition_that_is_fenced_while_a_record_is_applied_ends_nothing
     await harness.run(first)
 
     assert harness.failures.errors == []
-    assert harness.publisher.letters == [], "nothing is wrong with the record"
+    assert harness.publisher.dead_letters == [], "nothing is wrong with the record"
     assert first.acks == 1, "Faust would wait for it"
     assert harness.commit_tracker.offset(STATUS_0) == 0
     harness.facts.error = None
@@ -591,7 +594,7 @@ async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(harnes
     for spec, value in ((STORE_STATUS, GOOD), (STORE_TIMEZONES, encode_timezone(STORE, "UTC"))):
         await harness.deliver(value, spec=spec)
 
-    assert harness.publisher.letters == []
+    assert harness.publisher.dead_letters == []
     assert harness.failures.errors == []
 
 
@@ -605,7 +608,7 @@ async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(harness:
     error = TableError("Corruption: block checksum mismatch")
     (event,) = await harness.deliver(GOOD)
 
-    assert harness.publisher.letters == []
+    assert harness.publisher.dead_letters == []
     assert event.acks == 0
     assert harness.failures.errors == [error]
 
@@ -633,8 +636,8 @@ async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
     assert harness.facts.content == {}
     assert harness.facts.writes == [(0, key)] * 2
     assert [event.acks for event in events] == [2, 2]
-    assert harness.owned_partitions.notes == [*[Applied(0, {KEY})] * 2, *[Applied(0, set())] * 2]
-    assert harness.owned_partitions.finished == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
+    assert harness.owned_partitions.applied == [*[Applied(0, {KEY})] * 2, *[Applied(0, set())] * 2]
+    assert harness.owned_partitions.completed == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
 
 
 async def test_the_same_hours_told_again_are_written_with_their_newer_record(
@@ -679,7 +682,7 @@ async def test_a_store_may_be_known_by_a_forwarded_record_first(harness: Harness
     await harness.run(first, spec=STORE_BUSINESS_HOURS)
 
     assert harness.fact(HOURS_TAG, STORE) == b"[]"
-    assert harness.owned_partitions.notes == [Applied(0, {KEY})]
+    assert harness.owned_partitions.applied == [Applied(0, {KEY})]
 
 
 async def test_hours_of_an_earlier_version_are_replaced_by_whatever_comes(harness: Harness) -> None:
@@ -702,7 +705,7 @@ async def test_hours_with_one_bad_row_are_refused_as_a_whole(harness: Harness, r
     events = await harness.deliver(good, bad, spec=STORE_BUSINESS_HOURS)
 
     assert harness.fact(HOURS_TAG, STORE) == encode_rows(HOURS)
-    assert [letter.original for letter in harness.publisher.letters] == [bad]
+    assert [dead_letter.original for dead_letter in harness.publisher.dead_letters] == [bad]
     assert [event.acks for event in events] == [1, 1]
 
 
@@ -739,7 +742,7 @@ async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(
 ) -> None:
     events = await harness.deliver(b"{}", None, b"", GOOD, spec=spec)
 
-    assert len(harness.publisher.letters) == 4
+    assert len(harness.publisher.dead_letters) == 4
     assert [event.acks for event in events] == [1] * 4
 
 
@@ -763,7 +766,7 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
     spec: TopicSpec,
 ) -> None:
     harness = owning_all(max_stores=5)
-    harness.owned_partitions.elsewhere = 2
+    harness.owned_partitions.other_stores = 2
     stores = [store_in(0, number) for number in range(5)]
     harness.owned_partitions.partitions[0].stores = {store_key(stores[0])}
     values = {
@@ -773,13 +776,13 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
     }[spec.name]
     # two are new and fit, one of them twice; two do not
     names = [stores[1], stores[0], stores[2], stores[1], stores[3], stores[4]]
-    await harness.run(run_of(*map(values, names), topic=spec.name), spec=spec)
+    await harness.run(chunk_of(*map(values, names), topic=spec.name), spec=spec)
 
-    assert harness.owned_partitions.notes == [Applied(0, set(map(store_key, stores[:3])), ANY)]
-    assert [letter.original for letter in harness.publisher.letters] == list(
+    assert harness.owned_partitions.applied == [Applied(0, set(map(store_key, stores[:3])), ANY)]
+    assert [dead_letter.original for dead_letter in harness.publisher.dead_letters] == list(
         map(values, stores[3:])
     )
-    assert "STORE_UPTIME_MAX_STORES=5" in harness.publisher.letters[0].reason
+    assert "STORE_UPTIME_MAX_STORES=5" in harness.publisher.dead_letters[0].reason
     assert {key[:16] for _, key in harness.facts.content} == set(map(store_key, stores[:3]))
 
 
@@ -797,8 +800,8 @@ EARLY = 1_785_000_000_000
 async def test_a_wrong_unit_is_refused_with_a_guess(harness: Harness) -> None:
     await harness.deliver(encode_poll_batch(STORE, [(EARLY, True), (NOW, True)]))
     assert harness.polls(STORE) == poll_set([(NOW, True)])
-    (letter,) = harness.publisher.letters
-    assert letter.reason == (
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.reason == (
         "1 polls rejected: 1970-01-21T15:50:00Z lies before 2000-01-01T00:00:00Z "
         "(STORE_UPTIME_EARLIEST_POLL): a wrong unit? Read as milliseconds it is "
         "2026-07-25T17:20:00Z"
@@ -809,7 +812,7 @@ async def test_a_clock_that_was_never_set_makes_no_store(harness: Harness) -> No
     (event,) = await harness.deliver(encode_poll(STORE, 5 * SECOND, active=True))
     assert event.acks == 1
     assert not harness.facts.content
-    assert "a clock that was never set?" in harness.publisher.letters[0].reason
+    assert "a clock that was never set?" in harness.publisher.dead_letters[0].reason
 
 
 OLD = 64 * WEEK
@@ -839,11 +842,11 @@ async def test_polls_that_come_too_late_are_kept_as_a_dead_letter(
 
     assert event.acks == 1
     assert harness.facts.content == before
-    (letter,) = harness.publisher.letters
-    assert letter.original == value
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.original == value
     first = format_instant(NOW - OLD - (count - 1) * HOUR)
     polls = first if count == 1 else f"40 polls rejected: {first} to {format_instant(NOW - OLD)}"
-    assert letter.reason == (
+    assert dead_letter.reason == (
         f"{polls}: older than STORE_UPTIME_RETENTION (400d) before the store's newest poll, "
         f"{format_instant(NOW)}"
     )
@@ -856,16 +859,16 @@ async def test_old_polls_of_another_slot_are_kept(harness: Harness, weeks: int) 
     await harness.deliver(encode_poll_batch(STORE, hourly(NOW, 60)))
     before = sum(len(value or b"") for value in harness.facts.content.values())
     await harness.deliver(encode_poll_batch(STORE, hourly(NOW - weeks * WEEK, 40)))
-    assert harness.publisher.letters == []
+    assert harness.publisher.dead_letters == []
     assert sum(len(value or b"") for value in harness.facts.content.values()) == before + 40 * 8
 
 
 async def test_of_many_records_each_keeps_its_own_late_polls(harness: Harness) -> None:
     old = [encode_poll_batch(STORE, hourly(NOW - OLD - n * DAY, 3)) for n in range(3)]
     mixed = encode_poll_batch(STORE, [*hourly(NOW, 3), (NOW - OLD, False)])
-    await harness.run(run_of(*old, GOOD, mixed))
-    assert [letter.original for letter in harness.publisher.letters] == [*old, mixed]
-    assert harness.publisher.letters[3].reason.startswith(
+    await harness.run(chunk_of(*old, GOOD, mixed))
+    assert [dead_letter.original for dead_letter in harness.publisher.dead_letters] == [*old, mixed]
+    assert harness.publisher.dead_letters[3].reason.startswith(
         format_instant(NOW - OLD) + ": older than"
     )
     assert dropped(harness, "late") == 10
@@ -892,7 +895,7 @@ async def test_many_late_records_are_one_line_a_minute(
     await harness.deliver(GOOD)
     for _ in range(5):
         await harness.deliver(encode_poll_batch(STORE, hourly(NOW - OLD, 2)))
-    assert len(harness.publisher.letters) == 5
+    assert len(harness.publisher.dead_letters) == 5
     assert caplog.text.count("late polls") == 1
     assert "rejected store-status" not in caplog.text
 

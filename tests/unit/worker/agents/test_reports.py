@@ -246,9 +246,9 @@ async def test_a_misspelt_field_fails_the_report_and_is_kept(harness: Harness, t
     await harness.all_answered()
     assert harness.statuses() == ["failed"]
     assert harness.reason().startswith("unknown fields: 'referenceTime'; known are report_id, ")
-    (letter,) = harness.publisher.letters
-    assert letter.reason == harness.reason()
-    assert letter.source["topic"] == topic
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.reason == harness.reason()
+    assert dead_letter.source["topic"] == topic
 
 
 async def test_the_deadline_passes_while_it_waits() -> None:
@@ -461,10 +461,10 @@ async def test_what_cannot_be_read_becomes_a_dead_letter(harness: Harness) -> No
 
     (event,) = await harness.request(b"{}")
 
-    (letter,) = harness.publisher.letters
-    assert letter.source == {"topic": REPORT_REQUESTS.name, "partition": 0, "offset": 0}
-    assert (letter.original, letter.key) == (b"{}", b"a key")
-    assert letter.reason == "report_id is missing"
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.source == {"topic": REPORT_REQUESTS.name, "partition": 0, "offset": 0}
+    assert (dead_letter.original, dead_letter.key) == (b"{}", b"a key")
+    assert dead_letter.reason == "report_id is missing"
     assert harness.publisher.reports == []
     assert event.acks == 0
     harness.publisher.sends.arrive()
@@ -487,7 +487,7 @@ async def test_a_report_whose_id_can_be_read_fails(
 
     (event,) = await harness.request(orjson.dumps(content))
 
-    assert harness.reason() == harness.publisher.letters[0].reason
+    assert harness.reason() == harness.publisher.dead_letters[0].reason
     harness.publisher.sends.arrive(0)
     await settle()
     assert event.acks == 0
@@ -507,7 +507,7 @@ async def test_a_request_that_breaks_the_decoder_does_not_end_the_worker(
 
     (event,) = await harness.request(request())
 
-    assert harness.publisher.letters[0].reason.startswith("internal error: RecursionError")
+    assert harness.publisher.dead_letters[0].reason.startswith("internal error: RecursionError")
     assert event.acks == 1
     assert harness.failures.errors == []
 
@@ -522,7 +522,7 @@ async def test_one_that_waits_keeps_no_other_back(harness: Harness) -> None:
     waiting, _ = await harness.request(request(reference_time=NOW), b"{}")
 
     assert waiting.acks == 0
-    assert len(harness.publisher.letters) == 1
+    assert len(harness.publisher.dead_letters) == 1
 
 
 async def test_so_many_at_once_and_no_more(harness: Harness) -> None:
@@ -531,7 +531,7 @@ async def test_so_many_at_once_and_no_more(harness: Harness) -> None:
 
     events = await harness.request(*[request(reference_time=NOW)] * count)
     assert harness.applied_offsets.waiting == MAX_AT_ONCE
-    assert harness.stream.taken == MAX_AT_ONCE + 1
+    assert harness.stream.delivered == MAX_AT_ONCE + 1
     harness.applied_offsets.caught_up.set()
     await harness.all_answered()
 

@@ -57,10 +57,14 @@ async def test_on_a_source_it_is_a_dead_letter_before_anything_is_committed(
     harness.publisher.sends.at_once = False
     events = handed_out(spec, unreadable(spec, 4, 9))
     await harness.run(*events, spec=spec)
-    (letter,) = harness.publisher.letters
-    assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
-    assert (letter.reason, letter.original, letter.key) == ("unknown codec 5", None, None)
-    assert dead_letter_key(letter) == f"{spec.name}/0/4/9".encode()
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
+    assert (dead_letter.reason, dead_letter.original, dead_letter.key) == (
+        "unknown codec 5",
+        None,
+        None,
+    )
+    assert dead_letter_key(dead_letter) == f"{spec.name}/0/4/9".encode()
     assert harness.commit_tracker.offset(TopicPartition(spec.name, 0)) == 4
 
     harness.publisher.sends.arrive()
@@ -81,14 +85,14 @@ async def test_the_records_around_it_are_applied() -> None:
     )
     await harness.run(*events, spec=zones)
     assert [decode_fact(value)[1] for value in harness.facts.content.values()] == [b"Asia/Tokyo"]
-    assert len(harness.publisher.letters) == 1
+    assert len(harness.publisher.dead_letters) == 1
     assert harness.commit_tracker.offset(TopicPartition(zones.name, 0)) == 11
     assert harness.owned_partitions.partitions[0].applied(zones.name) == 11
 
     polls = handed_out(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
     await harness.run(*polls)
     assert len(harness.polls(STORE)) == 1
-    assert len(harness.publisher.letters) == 2
+    assert len(harness.publisher.dead_letters) == 2
 
 
 @pytest.mark.parametrize("spec", [REPORT_REQUESTS, STORE_QUERIES])
@@ -97,8 +101,8 @@ async def test_of_requests_it_is_a_dead_letter_likewise(spec: TopicSpec) -> None
     events = handed_out(spec, unreadable(spec, 4, 9))
     await harness.reports.requests(FakeStream(events))
     await settle()
-    (letter,) = harness.publisher.letters
-    assert letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
+    (dead_letter,) = harness.publisher.dead_letters
+    assert dead_letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
     assert harness.publisher.reports == []
     assert harness.commit_tracker.offset(TopicPartition(spec.name, 0)) == 10
     assert [event.acks for event in events] == [1]

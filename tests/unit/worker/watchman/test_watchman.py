@@ -289,8 +289,8 @@ async def test_a_poll_that_a_worker_refused_convicts_nobody(errors: list[str]) -
     offset = len(product.topics.records[STATUS, 0]) - 1
     original = product.topics.records[STATUS, 0][offset].value
     source: dict[str, str | int] = {"topic": STATUS, "partition": 0, "offset": offset}
-    letter = DeadLetter(source, "more than 5 polls of one store in one week", original)
-    product.topics.add(DEAD_LETTERS.name, 0, encode_dead_letter(letter), product.now)
+    dead_letter = DeadLetter(source, "more than 5 polls of one store in one week", original)
+    product.topics.add(DEAD_LETTERS.name, 0, encode_dead_letter(dead_letter), product.now)
     await product.watch()
     assert product.outcomes() == (2, 0, 1)
     assert errors == []
