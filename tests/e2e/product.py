@@ -166,7 +166,7 @@ class Http:
         ) as response:
             return response.status, await response.text()
 
-    async def finished(self, report_id: str) -> tuple[int, str]:
+    async def wait_until_finished(self, report_id: str) -> tuple[int, str]:
         """Status and body of a report once it is complete or failed."""
         while (answer := await self.get(report_id))[0] == 202:  # noqa: ASYNC110  over HTTP
             await asyncio.sleep(0.02)
@@ -174,6 +174,6 @@ class Http:
 
     async def report_row(self, store_id: str, **body: Any) -> str:
         """The CSV row of a new report."""
-        status, text = await self.finished(await self.trigger(store_id, **body))
+        status, text = await self.wait_until_finished(await self.trigger(store_id, **body))
         assert status == 200, text
         return text.splitlines()[1]

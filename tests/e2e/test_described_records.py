@@ -24,7 +24,7 @@ from stream_app.kafka.clients import connection
 from stream_app.settings import Settings
 from tests.described_records import DescribedRecords
 from tests.e2e.product import Http, run, up
-from tests.integration.topic_records import records_of
+from tests.integration.topic_records import read_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,8 +93,8 @@ async def use(address: str, settings: Settings) -> None:
             value = orjson.dumps({"report_id": report_id, **request})
             await producer.send_and_wait(topic, value, key=report_id.encode())
     async with Http(address) as http:
-        answers = await asyncio.gather(*(http.finished(report_id) for report_id in ids))
-        await http.finished(
+        answers = await asyncio.gather(*(http.wait_until_finished(report_id) for report_id in ids))
+        await http.wait_until_finished(
             await http.trigger(
                 store,
                 reference_time="2024-03-10T12:00:00Z",
@@ -134,7 +134,7 @@ async def test_every_record_is_as_described(tmp_path: Path) -> None:
         seen = {
             topic: {
                 described.message(topic, record.value)
-                for record in await records_of(settings, TOPICS[topic])
+                for record in await read_records(settings, TOPICS[topic])
                 # one without a value takes back what its key names
                 if record.value is not None
             }

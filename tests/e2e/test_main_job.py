@@ -110,7 +110,7 @@ async def test_a_request_straight_to_kafka_is_fetched_by_http(
             )
 
     async with Http(address) as http:
-        answers = [await http.finished(report_id) for report_id in reports]
+        answers = [await http.wait_until_finished(report_id) for report_id in reports]
 
     expected = HEADER + sample.csv_row(store, sample.newest_poll)
     assert [(status, text.rstrip()) for status, text in answers] == [(200, expected.rstrip())] * 8
@@ -128,7 +128,9 @@ async def test_every_api_process_answers_for_any_report(
                 report_id = await here.trigger(store)
                 # at once: it must not be unknown there, however young it is
                 assert (await there.get(report_id))[0] in {200, 202}
-                assert await there.finished(report_id) == await here.finished(report_id)
+                assert await there.wait_until_finished(report_id) == await here.wait_until_finished(
+                    report_id
+                )
 
 
 def test_report_command_prints_a_row_a_store(
@@ -169,7 +171,7 @@ async def test_some_stores_in_one_report(address: str, sample: Sample) -> None:
     stores = some_stores(sample)[:30]
     async with Http(address) as http:
         report_id = await http.trigger_fleet({"store_ids": stores})
-        status, text = await http.finished(report_id)
+        status, text = await http.wait_until_finished(report_id)
     assert status == 200
     assert text.splitlines()[1:] == [
         sample.csv_row(store, sample.newest_poll).rstrip() for store in sorted(stores)
@@ -186,7 +188,7 @@ async def test_a_report_of_all_stores_may_be_asked_for_straight_from_kafka(
         await producer.send_and_wait("report-requests", value.encode(), key=report_id.encode())
 
     async with Http(address) as http:
-        status, text = await http.finished(report_id)
+        status, text = await http.wait_until_finished(report_id)
 
     assert status == 200
     assert len(text.splitlines()) == len(sample.stores) + 1
@@ -218,14 +220,14 @@ async def test_a_second_run_on_the_data_dir_goes_on_where_the_first_left_off(
         assert replayed.returncode == 0, replayed.stderr
         async with Http(address) as http:
             report_id = await http.trigger(store)
-            answer = await http.finished(report_id)
+            answer = await http.wait_until_finished(report_id)
         assert first.stop() == 0
 
     second, address = up(tmp_path)
     with second:
         async with Http(address) as http:
             assert await http.get(report_id) == answer
-            assert await http.finished(await http.trigger(store)) == answer
+            assert await http.wait_until_finished(await http.trigger(store)) == answer
         # the same week once more, as one time and day by day
         weeks = [report_rows(store, "--duration", "P7D", tmp_path=tmp_path)]
         weeks.append(report_rows(store, "--daily", tmp_path=tmp_path))

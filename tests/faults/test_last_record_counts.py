@@ -32,7 +32,7 @@ from stream_app.kafka.clients import connection
 from stream_app.local.processes.environment import environment_of
 from tests.faults.deployment import deployment
 from tests.faults.report_requests import Client
-from tests.integration.topic_records import records_of
+from tests.integration.topic_records import read_records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -221,7 +221,7 @@ async def compact(settings: Settings, clients: Clients) -> None:
                 key
                 for spec in COMPACTED
                 for key, count in Counter(
-                    (r.partition, r.key) for r in await records_of(settings, spec)
+                    (r.partition, r.key) for r in await read_records(settings, spec)
                 ).items()
                 if count > 1 and key[1].decode() not in filler.values()
             ]
@@ -354,7 +354,7 @@ async def last_appended(settings: Settings, stores: set[str]) -> dict[str, Fact]
     """Return the facts of each store that the broker appended last, as the topics show it."""
     newest: list[dict[str, Any]] = [{}, {}]
     for facts, spec in zip(newest, COMPACTED, strict=True):
-        sent = [record for record in await records_of(settings, spec) if not record.headers]
+        sent = [record for record in await read_records(settings, spec) if not record.headers]
         for record in sorted(sent, key=lambda record: _append_order(record, settings)):
             facts[record.key.decode()] = orjson.loads(record.value)
     hours, zones = newest

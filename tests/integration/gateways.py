@@ -1,4 +1,4 @@
-"""A running gateway of the API, and how a report that it was asked for ends."""
+"""Runs a gateway of the API, and waits for the end of its reports."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ def now() -> int:
 
 
 @asynccontextmanager
-async def gateway(settings: Settings) -> AsyncIterator[Gateway]:
-    """A gateway that has connected."""
-    started = Gateway(settings, now)
-    await started.start()
+async def running_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """Start a gateway, and wait until it has connected to the broker."""
+    gateway = Gateway(settings, now)
+    await gateway.start()
     try:
-        while not await connected(started):  # noqa: ASYNC110  another task connects
+        while not await is_connected(gateway):  # noqa: ASYNC110  another task connects
             await asyncio.sleep(0.02)
-        yield started
+        yield gateway
     finally:
-        await started.stop()
+        await gateway.stop()
 
 
-async def connected(tried: Gateway) -> bool:
+async def is_connected(gateway: Gateway) -> bool:
     try:
-        return await tried.report_service.report(str(uuid.uuid4())) is None
+        return await gateway.report_service.report(str(uuid.uuid4())) is None
     except BrokerUnavailableError:
         return False
 
 
-async def finished(asked: Gateway, report_id: str) -> ReportState:
+async def wait_until_finished(gateway: Gateway, report_id: str) -> ReportState:
     while True:
-        state = await asked.report_service.report(report_id)
+        state = await gateway.report_service.report(report_id)
         assert state is not None
         if state.status in {"complete", "failed"}:
             return state

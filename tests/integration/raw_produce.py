@@ -1,4 +1,4 @@
-"""Batches made by hand, sent to a real broker as they are."""
+"""Sends batches that a test has made byte by byte to a real broker."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 async def send_raw(settings: Settings, topic: str, partition: int, data: bytes) -> int:
-    """The offset that the broker gave to the first record of a batch.
+    """Send the bytes of a batch, and return the offset of its first record.
 
     Raises:
-        KafkaError: the broker refused it.
+        KafkaError: the broker refused the batch.
     """
     async with AIOKafkaProducer(
         **connection(settings), acks="all", enable_idempotence=False

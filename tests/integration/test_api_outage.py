@@ -1,4 +1,4 @@
-"""The API while the broker is away, and after: no restart, no leak, nothing acknowledged lost."""
+"""The API during and after an outage of the broker: it needs no restart and loses no fact."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.settings import Settings
 from tests.fakes import now
 from tests.http_client import TestClient
-from tests.integration.topic_records import polls_of
+from tests.integration.topic_records import read_polls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.kafka
 
-AWAY_SECONDS = float(os.environ.get("TEST_AWAY_SECONDS", "8"))
+OUTAGE_SECONDS = float(os.environ.get("TEST_AWAY_SECONDS", "8"))
 
 
-async def answered(client: TestClient, path: str, body: Any, method: str = "POST") -> int:
+async def status_of(client: TestClient, path: str, body: Any, method: str = "POST") -> int:
     async with client.request(method, path, json=body) as response:
         if response.status in (429, 503):
             assert int(response.headers["Retry-After"]) >= 1
         return response.status
 
 
-async def until(status: int, *call: Any) -> None:
-    while await answered(*call) != status:  # noqa: ASYNC110  over HTTP
+async def wait_for(status: int, *call: Any) -> None:
+    while await status_of(*call) != status:  # noqa: ASYNC110  over HTTP
         await asyncio.sleep(0.2)
 
 
-async def test_it_says_so_while_the_broker_is_away_and_goes_on_when_it_is_back(
+async def test_the_api_answers_503_while_the_broker_is_away_and_accepts_again_afterwards(
     tmp_path: Path,
 ) -> None:
     settings = Settings.from_environment(os.environ, data_dir=tmp_path)
@@ -51,40 +51,42 @@ async def test_it_says_so_while_the_broker_is_away_and_goes_on_when_it_is_back(
     gateway = Gateway(settings, now)
     try:
         async with TestClient(TestServer(create_app(gateway))) as client:
-            await until(202, client, path, {"status": "active"})
-            await until(202, client, f"/stores/{store}/timezone", {"timezone": "UTC"}, "PUT")
+            await wait_for(202, client, path, {"status": "active"})
+            await wait_for(202, client, f"/stores/{store}/timezone", {"timezone": "UTC"}, "PUT")
             await broker.stop()
 
-            away_from = asyncio.get_running_loop().time()
+            stopped_at = asyncio.get_running_loop().time()
             statuses = set()
-            while asyncio.get_running_loop().time() < away_from + AWAY_SECONDS:
+            while asyncio.get_running_loop().time() < stopped_at + OUTAGE_SECONDS:
                 calls = [
-                    answered(client, path, {"status": "active"}),
-                    answered(client, "/status", [{"store_id": other, "status": "active"}]),
-                    answered(client, f"/stores/{other}/timezone", {"timezone": "UTC"}, "PUT"),
-                    answered(client, path, {"status": "nonsense"}),
-                    answered(client, f"/stores/{store}", None, "GET"),
+                    status_of(client, path, {"status": "active"}),
+                    status_of(client, "/status", [{"store_id": other, "status": "active"}]),
+                    status_of(client, f"/stores/{other}/timezone", {"timezone": "UTC"}, "PUT"),
+                    status_of(client, path, {"status": "nonsense"}),
+                    status_of(client, f"/stores/{store}", None, "GET"),
                 ]
                 statuses.update(await asyncio.gather(*calls))
             assert statuses == {503}
-            under_way = gateway.ingestion._publisher.budget.used
-            assert 0 < under_way < 100_000, "once it is known to be away, nothing more is taken"
+            in_flight = gateway.ingestion._publisher.budget.used
+            assert 0 < in_flight < 100_000, "the API accepts nothing once it notices the outage"
 
             await broker.start()
-            await until(202, client, path, {"status": "inactive"})
-            await until(202, client, "/status", [{"store_id": other, "status": "active"}])
-            await until(202, client, f"/stores/{other}/timezone", {"timezone": "Asia/Gaza"}, "PUT")
-            await until(200, client, f"/stores/{other}", None, "GET")
+            await wait_for(202, client, path, {"status": "inactive"})
+            await wait_for(202, client, "/status", [{"store_id": other, "status": "active"}])
+            await wait_for(
+                202, client, f"/stores/{other}/timezone", {"timezone": "Asia/Gaza"}, "PUT"
+            )
+            await wait_for(200, client, f"/stores/{other}", None, "GET")
             async with client.get(f"/stores/{other}") as response:
                 assert (await response.json())["timezone"] == "Asia/Gaza"
-            assert await answered(client, f"/trigger_report/{store}", None) == 202
+            assert await status_of(client, f"/trigger_report/{store}", None) == 202
             while gateway.ingestion._publisher.budget.used:  # noqa: ASYNC110  other tasks
                 await asyncio.sleep(0.05)
-            polls = await polls_of(settings, store)
+            polls = await read_polls(settings, store)
             assert {active for _, active in polls} == {0, 1}
 
             await broker.stop()
-            assert await answered(client, path, {"status": "active"}) == 503
-        # and it stops, although what is under way cannot be sent
+            assert await status_of(client, path, {"status": "active"}) == 503
+        # the API stops, although records in flight cannot be sent
     finally:
         await broker.stop()

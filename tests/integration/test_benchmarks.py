@@ -1,4 +1,4 @@
-"""The benchmarks' deployment measures what is there: a small replay, and a report of it."""
+"""The benchmarks measure a small replay and a report of it on a deployment of their own."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def names_in(folder: Path) -> list[str]:
 
 async def test_a_replay_is_measured_until_all_is_visible(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path / "inputs", stores=20, days=2)
-    said: list[str] = []
-    figures = await measure_replay(Bench(tmp_path, said.append), inputs)
+    lines: list[str] = []
+    figures = await measure_replay(Bench(tmp_path, lines.append), inputs)
     assert figures["command"] > 0
     assert figures["visible"] > 0
     assert figures["source_bytes_per_poll"] > 0
     assert figures["changelog_bytes_per_poll"] >= 8
     assert figures["worker_peak"] >= figures["worker_resident"] > 0
     assert figures["cpu_worker"] > 0
-    assert said[-1] == f"replaying {inputs.polls:,} polls of 20 stores"
-    # the deployment is gone with all that it wrote
+    assert lines[-1] == f"replaying {inputs.polls:,} polls of 20 stores"
+    # the deployment has ended, and its files are removed
     assert await asyncio.to_thread(names_in, tmp_path) == ["inputs"]
 
 

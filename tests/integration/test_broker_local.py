@@ -1,4 +1,4 @@
-"""The local broker as it is: Java, ports, processes and data on disk."""
+"""The local broker runs in Java as processes of its own, with its ports and data on disk."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ signal.pause()
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    # blanks and letters beyond ASCII are what people have in their paths
+    # paths of users contain blanks and characters beyond ASCII
     return Settings.from_environment(os.environ, data_dir=tmp_path / "data é 1")
 
 
@@ -112,7 +112,7 @@ async def test_data_ports_and_offsets_outlive_a_restart(
 
     second = await JavaKafkaCluster(settings.data_dir, settings.cache_dir).start()
     assert (second.already_running, second.bootstrap) == (False, first.bootstrap)
-    assert await read(settings, "kept", 1) == [large], "the group goes on after `one`"
+    assert await read(settings, "kept", 1) == [large], "the group reads on after `one`"
 
 
 async def test_a_tied_broker_ends_with_a_launcher_that_is_killed(
@@ -131,10 +131,10 @@ async def test_a_tied_broker_ends_with_a_launcher_that_is_killed(
     assert "kafka.Kafka" in command_line(pid)
     launcher.kill()
     await launcher.wait()
-    while command_line(pid):  # noqa: ASYNC110 - nobody tells of a stranger's end
+    while command_line(pid):  # noqa: ASYNC110 - the process is not a child of this one
         await asyncio.sleep(0.01)
 
-    # what the launcher left on disk is no obstacle
+    # the files that the launcher left on disk do not prevent a new start
     assert not (await broker.status()).running
     assert not (await broker.start()).already_running
 
@@ -146,8 +146,8 @@ def test_a_broker_of_the_command_outlives_it_until_stopped(settings: Settings) -
         assert started.returncode == 0, started.stderr
         name, _, bootstrap = started.stdout.strip().partition("=")
         assert name == "STORE_UPTIME_KAFKA_BOOTSTRAP"
-        found = command(settings, "status")
-        assert (found.returncode, found.stdout) == (0, started.stdout)
+        status = command(settings, "status")
+        assert (status.returncode, status.stdout) == (0, started.stdout)
         again = command(settings, "start")
         assert (again.stdout, "was already running" in again.stderr) == (started.stdout, True)
         refused = command(settings, "start", "--nodes", "3")
@@ -182,6 +182,6 @@ async def test_a_node_of_three_can_be_killed_and_started_again(settings: Setting
         broker.node(3).resume()
         assert await read(settings, "copied", 1) == [b"one"]
     finally:
-        # the last of three waits five seconds for the others' goodbye: a test need not
+        # killed, since in an orderly stop the last of three nodes waits five seconds for the others
         await asyncio.gather(*(node.kill() for node in broker.nodes))
     assert [node.pid for node in broker.nodes] == [None, None, None]

@@ -1,4 +1,4 @@
-"""Who may use the local broker: who can read the data dir, and nobody else on the machine."""
+"""Only users of the machine who can read the data dir may use the local broker."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def readable_by_others(folder: Path) -> list[Path]:
     return [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o077]
 
 
-def said(settings: Settings) -> str:
+def logs_of(settings: Settings) -> str:
     logs = (settings.data_dir / "logs").iterdir()
     return "".join(log.read_text(errors="replace") for log in logs)
 
@@ -71,7 +71,7 @@ def allow_new_topics(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KafkaNode, "write_settings", write)
 
 
-async def test_nobody_gets_in_without_the_password_or_reads_it(
+async def test_no_client_logs_in_without_the_password_and_no_other_user_reads_it(
     settings: Settings, broker: JavaKafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow_new_topics(monkeypatch)
@@ -81,7 +81,7 @@ async def test_nobody_gets_in_without_the_password_or_reads_it(
     await send(ours, b"one")
     assert await read(ours) == b"one"
     named = settings.replace(kafka_bootstrap=started.bootstrap)
-    assert resolve_bootstrap(named) == ours, "whoever names it logs in as well"
+    assert resolve_bootstrap(named) == ours, "a client that names the broker logs in as well"
 
     with pytest.raises(KafkaConnectionError):
         await send(named, b"two")
@@ -94,13 +94,13 @@ async def test_nobody_gets_in_without_the_password_or_reads_it(
     assert readable_by_others(settings.data_dir) == []
     password = read_password(settings.data_dir)
     assert password
-    assert password not in said(settings)
+    assert password not in logs_of(settings)
     controller = broker.node(1).address.controller_port
     with pytest.raises(KafkaError):
         await send(settings.replace(kafka_bootstrap=f"127.0.0.1:{controller}"), b"two")
 
 
-async def test_a_data_dir_of_an_earlier_version_goes_on_and_has_a_password_from_then_on(
+async def test_a_data_dir_of_an_earlier_version_has_a_password_after_the_next_start(
     settings: Settings, broker: JavaKafkaCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allow_new_topics(monkeypatch)
@@ -108,7 +108,7 @@ async def test_a_data_dir_of_an_earlier_version_goes_on_and_has_a_password_from_
         earlier.setattr(local, "make_password", lambda _data_dir: None)
         await broker.start()
     assert not (settings.data_dir / PASSWORD_FILE).exists()
-    # while it still runs it is used as it is
+    # a broker that still runs is used without a password
     before = resolve_bootstrap(settings)
     assert before.kafka_security_protocol == "PLAINTEXT"
     assert (await JavaKafkaCluster(settings.data_dir, settings.cache_dir).start()).already_running

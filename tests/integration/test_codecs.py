@@ -1,4 +1,4 @@
-"""Every codec on every topic, and batches that nobody can read, on a real broker."""
+"""The product reads every codec on every topic, and skips batches that it cannot unpack."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from stream_app.contracts.topics import (
 )
 from stream_app.domain.timestamps import HOUR, SECOND, format_instant
 from stream_app.kafka.clients import connection
-from tests.integration.gateways import finished, gateway
+from tests.integration.gateways import running_gateway, wait_until_finished
 from tests.integration.raw_produce import send_raw
-from tests.integration.topic_records import records_of
+from tests.integration.topic_records import read_records
 from tests.integration.worker_process import running_worker
 from tests.kafka_batches import bomb
 
@@ -56,11 +56,11 @@ CONSUMED: Final = (
 )
 FOLLOWED: Final = (STORES, REPORT_RESULTS, QUERY_RESULTS, LATEST_POLLS, WATERMARKS)
 MOST_MEGABYTES: Final = 150 + 2 * 64
-"""A worker that has nothing to do takes 75, and two of its threads read from Kafka."""
+"""The most memory that a worker may use: an idle one uses 75 MB, and two of its threads unpack."""
 
 
 class Client:
-    """Any client of Kafka that has a codec set."""
+    """A client of Kafka that compresses its records."""
 
     def __init__(self, settings: Settings, codec: str | None) -> None:
         self._settings = settings
@@ -69,20 +69,20 @@ class Client:
         )
 
     async def send(self, spec: TopicSpec, store_id: str, **fields: Any) -> None:
-        """One record of a store, on its partition."""
+        """Send one record of a store to the store's partition."""
         partition = partition_of(store_id.encode(), self._settings.partitions)
         value = orjson.dumps({"store_id": store_id, **fields})
         await self._producer.send_and_wait(spec.name, value, store_id.encode(), partition)
 
-    async def report(self, asked: Gateway, store_id: str, now: int) -> dict[str, Any]:
-        """The report of a store, asked for by Kafka."""
+    async def report(self, gateway: Gateway, store_id: str, now: int) -> dict[str, Any]:
+        """Request the report of a store through Kafka, and return its fields."""
         report_id = str(uuid.uuid4())
         await self.send(
             REPORT_REQUESTS, store_id, report_id=report_id, reference_time=format_instant(now)
         )
-        while await asked.report_service.report(report_id) is None:  # noqa: ASYNC110  it is on its way
+        while await gateway.report_service.report(report_id) is None:  # noqa: ASYNC110  the gateway reads it in a task of its own
             await asyncio.sleep(0.05)
-        state = await finished(asked, report_id)
+        state = await wait_until_finished(gateway, report_id)
         assert state.status == "complete", state.reason
         assert state.document is not None
         return state.document.fields
@@ -98,18 +98,18 @@ async def client_of(settings: Settings, codec: str | None = None) -> AsyncIterat
         await client._producer.stop()
 
 
-async def unreadable(settings: Settings) -> list[DeadLetter]:
-    """The dead letters of batches that cannot be read."""
-    letters = [
-        decode_dead_letter(record.value) for record in await records_of(settings, DEAD_LETTERS)
+async def read_unreadable(settings: Settings) -> list[DeadLetter]:
+    """Read the dead letters of batches that cannot be unpacked."""
+    dead_letters = [
+        decode_dead_letter(record.value) for record in await read_records(settings, DEAD_LETTERS)
     ]
-    return [letter for letter in letters if "last_offset" in letter.source]
+    return [dead_letter for dead_letter in dead_letters if "last_offset" in dead_letter.source]
 
 
 async def test_every_codec_is_read(kafka_settings: Settings, tmp_path: Path) -> None:
     settings = kafka_settings.replace(data_dir=tmp_path, report_deadline=60 * SECOND)
     now = time.time_ns() // 1000 // HOUR * HOUR
-    async with running_worker(settings), gateway(settings) as asked:
+    async with running_worker(settings), running_gateway(settings) as gateway:
         for codec in CODECS:
             store_id, other = str(uuid.uuid4()), str(uuid.uuid4())
             async with client_of(settings, codec) as client:
@@ -122,25 +122,25 @@ async def test_every_codec_is_read(kafka_settings: Settings, tmp_path: Path) -> 
                     status="active",
                     timestamp_utc=format_instant(now - HOUR),
                 )
-                content = await client.report(asked, store_id, now)
+                content = await client.report(gateway, store_id, now)
                 await client.send(STORES, other)
             assert content["timezone"] == "Asia/Tokyo", codec
             assert content["business_hours"] is not None, codec
             assert content["uptime_last_hour"] == 60, codec
-            assert await asked.store_service.store_exists(other), codec
+            assert await gateway.store_service.store_exists(other), codec
 
 
-async def test_what_unpacks_to_too_much_is_a_dead_letter_once_and_costs_no_memory(
+async def test_a_batch_that_unpacks_to_too_much_is_one_dead_letter_and_costs_no_memory(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    """A batch that the broker takes, since it unpacks in a stream, and that nobody can read."""
+    """The broker accepts the batch, since it unpacks in a stream; no reader can unpack it."""
     settings = kafka_settings.replace(data_dir=tmp_path, report_deadline=60 * SECOND)
     store_id, now = str(uuid.uuid4()), time.time_ns() // 1000
     partition = partition_of(store_id.encode(), settings.partitions)
     packed = bomb(200)
     expected = {}
-    before = len(await unreadable(settings))
-    async with running_worker(settings) as worker, gateway(settings) as asked:
+    before = len(await read_unreadable(settings))
+    async with running_worker(settings) as worker, running_gateway(settings) as gateway:
         for spec in CONSUMED:
             offset = await send_raw(settings, spec.name, partition, packed)
             expected[spec.name] = (partition, offset, offset)
@@ -150,36 +150,40 @@ async def test_what_unpacks_to_too_much_is_a_dead_letter_once_and_costs_no_memor
             await client.send(
                 STORE_STATUS, store_id, status="active", timestamp_utc=format_instant(now - HOUR)
             )
-            content = await client.report(asked, store_id, now)
+            content = await client.report(gateway, store_id, now)
         assert content["uptime_last_hour"] == 60
-        assert await asked.store_service.store_exists(store_id)
-        assert await asked.readiness.unavailable_reason() is None
+        assert await gateway.store_service.store_exists(store_id)
+        assert await gateway.readiness.unavailable_reason() is None
         peak = peak_megabytes(worker._process.pid)
         assert peak < MOST_MEGABYTES, f"{peak} MB"
         assert await worker.stop() == 0
-    letters = (await unreadable(settings))[before:]
-    found = {
-        letter.source["topic"]: (
-            letter.source["partition"],
-            letter.source["offset"],
-            letter.source["last_offset"],
+    dead_letters = (await read_unreadable(settings))[before:]
+    offsets = {
+        dead_letter.source["topic"]: (
+            dead_letter.source["partition"],
+            dead_letter.source["offset"],
+            dead_letter.source["last_offset"],
         )
-        for letter in letters
+        for dead_letter in dead_letters
     }
-    assert found == expected
-    assert len(letters) == len(expected), "each once"
-    for letter in letters:
-        assert letter.reason == "unpacks to more than 64 MB"
-        assert (letter.original, letter.key) == (None, None)
+    assert offsets == expected
+    assert len(dead_letters) == len(expected), "each once"
+    for dead_letter in dead_letters:
+        assert dead_letter.reason == "unpacks to more than 64 MB"
+        assert (dead_letter.original, dead_letter.key) == (None, None)
 
-    # what was committed does not come again, and all of it is read anew by views
-    async with running_worker(settings), gateway(settings) as asked, client_of(settings) as client:
-        assert (await client.report(asked, store_id, now))["uptime_last_hour"] == 60
-    assert len(await unreadable(settings)) == before + len(expected)
+    # a worker does not read committed offsets again, and a view skips the batches once more
+    async with (
+        running_worker(settings),
+        running_gateway(settings) as gateway,
+        client_of(settings) as client,
+    ):
+        assert (await client.report(gateway, store_id, now))["uptime_last_hour"] == 60
+    assert len(await read_unreadable(settings)) == before + len(expected)
 
 
 def peak_megabytes(pid: int) -> int:
-    """The most memory that a process has had resident."""
+    """Return the peak of a process's resident memory in megabytes."""
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         pytest.skip("this system has no /proc")

@@ -1,4 +1,4 @@
-"""A byte of a broker's log that has changed on its disk: a broker does not look, readers do."""
+"""A changed byte in the broker's log: the broker serves the batch, and readers see the damage."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from stream_app.kafka.bootstrap import resolve_bootstrap
 from stream_app.kafka.clients import producer
 from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 from stream_app.settings import Settings
-from tests.integration.gateways import gateway
-from tests.integration.topic_records import records_of
+from tests.integration.gateways import running_gateway
+from tests.integration.topic_records import read_records
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[JavaKafkaCluster]:
 
 
 async def send(settings: Settings, spec: TopicSpec, *values: bytes) -> None:
-    """Each in a batch of its own, on the partition of the store."""
+    """Send each value in a batch of its own to the partition of the store."""
     client = producer(settings)
     await client.start()
     try:
@@ -54,7 +54,7 @@ async def send(settings: Settings, spec: TopicSpec, *values: bytes) -> None:
 
 
 def change(folder: Path, before: bytes, after: bytes) -> None:
-    """Change bytes of the only segment that holds them."""
+    """Replace bytes in the only segment that has them."""
     changed = 0
     for segment in folder.glob("**/*.log"):
         data = segment.read_bytes()
@@ -64,7 +64,7 @@ def change(folder: Path, before: bytes, after: bytes) -> None:
     assert changed == 1
 
 
-async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
+async def test_a_changed_byte_costs_its_batch_and_no_other(
     broker: JavaKafkaCluster, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     started = await broker.start()
@@ -84,23 +84,23 @@ async def test_it_costs_the_batch_that_it_is_in_and_nothing_else(
     started = await broker.start()
     settings = settings.replace(kafka_bootstrap=started.bootstrap)
 
-    async with gateway(settings) as asked:
-        assert await asked.store_service.store_exists(stores[0])
-        assert await asked.store_service.store_exists(stores[2])
+    async with running_gateway(settings) as gateway:
+        assert await gateway.store_service.store_exists(stores[0])
+        assert await gateway.store_service.store_exists(stores[2])
         partition = partition_of(STORE.encode(), settings.partitions)
         for topic in ("stores", "store-timezones"):
-            told = f"{topic}/{partition}: offsets 1 to 1 cannot be read: {CHECKSUM}"
-            assert caplog.messages.count(told) == 1
+            line = f"{topic}/{partition}: offsets 1 to 1 cannot be read: {CHECKSUM}"
+            assert caplog.messages.count(line) == 1
         async with running_worker(settings):
-            found = await asked.store_service.get(STORE)
-            assert found is not None
-            assert found.timezone == "Asia/Seoul"
-            letters: list[Any] = []
-            while not letters:
-                letters = await records_of(settings, DEAD_LETTERS)
-    (letter,) = map(decode_dead_letter, (record.value for record in letters))
-    assert letter.reason == CHECKSUM
-    assert letter.source == {
+            store = await gateway.store_service.get(STORE)
+            assert store is not None
+            assert store.timezone == "Asia/Seoul"
+            records: list[Any] = []
+            while not records:
+                records = await read_records(settings, DEAD_LETTERS)
+    (dead_letter,) = map(decode_dead_letter, (record.value for record in records))
+    assert dead_letter.reason == CHECKSUM
+    assert dead_letter.source == {
         "topic": "store-timezones",
         "partition": partition,
         "offset": 1,

@@ -1,4 +1,4 @@
-"""Dead letters from the fault to the report: listed, shown, mended, sent again."""
+"""Dead letters are listed, shown, mended and sent again, and then reports count them."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 NOON = parse_instant("2024-03-14T12:00:00Z")
-"""A Thursday."""
+"""The reference time, on a Thursday."""
 
 
 @pytest.fixture(scope="module")
 def address(kafka_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running product on the broker of the tests."""
+    """Start a product on the broker of the tests, and return the API's address."""
     running, address = up(
         tmp_path_factory.mktemp("up"), environment=broker_environment(kafka_settings)
     )
@@ -74,30 +74,30 @@ def command(kafka_settings: Settings) -> Callable[..., subprocess.CompletedProce
 
 
 def listed(command: Any, *filters: str) -> list[dict[str, Any]]:
-    """The dead letters as `list` gives them to programs, the newest first."""
+    """Return the dead letters that `list --format json` prints, the newest first."""
     result = command("dead-letters", "list", "--format", "json", "--limit", "1000", *filters)
     assert result.returncode == 0, result.stderr
-    found: list[dict[str, Any]] = json.loads(result.stdout)
-    return found
+    dead_letters: list[dict[str, Any]] = json.loads(result.stdout)
+    return dead_letters
 
 
 def dead_letters_of(command: Any, store_id: str, since: str, count: int) -> list[dict[str, Any]]:
-    """The dead letters of a store once there are `count`: the worker writes them when it can."""
+    """Wait until a store has `count` dead letters, which the worker writes, and return them."""
     give_up_at = time.monotonic() + 60
     while True:
-        found = [
-            letter
-            for letter in listed(command, "--since", since)
-            if store_id in json.dumps([letter["original"], letter["source"]])
+        dead_letters = [
+            dead_letter
+            for dead_letter in listed(command, "--since", since)
+            if store_id in json.dumps([dead_letter["original"], dead_letter["source"]])
         ]
-        if len(found) >= count or time.monotonic() > give_up_at:
-            assert len(found) == count, found
-            return found
+        if len(dead_letters) >= count or time.monotonic() > give_up_at:
+            assert len(dead_letters) == count, dead_letters
+            return dead_letters
         time.sleep(0.2)
 
 
 async def report(address: str, store_id: str) -> dict[str, Any]:
-    """A report of a store at NOON in its JSON form."""
+    """Request a report of a store at NOON, and return its JSON form."""
     async with Http(address) as http:
         report_id = await http.trigger(store_id, reference_time=format_instant(NOON))
         while (answer := await http.get(report_id, "application/json"))[0] == 202:  # noqa: ASYNC110  over HTTP
@@ -135,12 +135,12 @@ async def test_rows_of_files_are_mended_and_arrive(
     replayed = command("replay", "--status", str(polls), "--hours", str(hours))
     assert replayed.returncode == 0, replayed.stderr
 
-    (poll_letter,) = listed(command, "--file", str(polls))
-    (hours_letter,) = listed(command, "--file", str(hours))
-    shown = command("dead-letters", "show", str(poll_letter["id"])).stdout.decode()
+    (rejected_poll,) = listed(command, "--file", str(polls))
+    (rejected_hours,) = listed(command, "--file", str(hours))
+    shown = command("dead-letters", "show", str(rejected_poll["id"])).stdout.decode()
     assert f"file:      {polls}\nline:      3\nkind:      polls\n" in shown
     assert "columns:   timestamp_utc,,status,store_id\n" in shown
-    raw = command("dead-letters", "show", "--raw", str(poll_letter["id"])).stdout
+    raw = command("dead-letters", "show", "--raw", str(rejected_poll["id"])).stdout
     assert raw == f"2024-03-14T11:00:00Z,,inactiv,{store}".encode()
 
     refused = command("dead-letters", "replay", "--file", str(polls))
@@ -150,24 +150,24 @@ async def test_rows_of_files_are_mended_and_arrive(
 
     mended = raw.replace(b"inactiv,", b"inactive,") + b"\n"
     replay = ("dead-letters", "replay", "--set-value", "-")
-    for letter, value in (
-        (poll_letter, mended),
-        (hours_letter, f"{store},3,06:00,17:00".encode()),
+    for dead_letter, value in (
+        (rejected_poll, mended),
+        (rejected_hours, f"{store},3,06:00,17:00".encode()),
     ):
-        sent = command(*replay, str(letter["id"]), given=value)
+        sent = command(*replay, str(dead_letter["id"]), given=value)
         assert sent.returncode == 0, sent.stderr
         assert b"1 dead letter: 1 sent and acknowledged" in sent.stdout
 
-    # Chicago is at UTC-5 by then: Thursday from 06:00 is from 11:00 UTC, and one poll says down
+    # Chicago is at UTC-5 on that day: 06:00 on Thursday is 11:00 UTC, when a poll was inactive
     figures = await report(address, store)
     assert figures["polls_counted"] == 2
     assert figures["downtime_last_hour"] == 60
-    # and so it counts before the first poll: Wednesday, and the Thursday before, when Chicago was
-    # at UTC-6 and the week began with its opening
+    # hours before the first poll count as down too: on Wednesday, and on the Thursday before, when
+    # Chicago was at UTC-6 and the week began at its opening
     assert figures["downtime_last_week"] == 1.0 + 8.0 + 11.0
 
 
-async def test_poisoned_records_go_back_to_their_topics_once_they_are_good(
+async def test_mended_records_go_back_to_their_topics(
     address: str, command: Any, kafka_settings: Settings
 ) -> None:
     since = datetime.now(UTC).isoformat()
@@ -177,21 +177,23 @@ async def test_poisoned_records_go_back_to_their_topics_once_they_are_good(
     zone = f'{{"store_id":"{store}","timezone_str":7}}'.encode()
     await publish(kafka_settings, STORE_TIMEZONES.name, zone, b"another key")
     await publish(kafka_settings, STORE_STATUS.name, b"\xff" + store.encode(), None)
-    found = dead_letters_of(command, store, since, 2)
+    dead_letters = dead_letters_of(command, store, since, 2)
     binary = [
-        letter
-        for letter in listed(command, "--since", since, "--topic", STORE_STATUS.name)
-        if isinstance(letter["original"], dict)
+        dead_letter
+        for dead_letter in listed(command, "--since", since, "--topic", STORE_STATUS.name)
+        if isinstance(dead_letter["original"], dict)
     ]
     assert len(binary) == 1
     assert b"base64:" in command("dead-letters", "show", str(binary[0]["id"])).stdout
 
-    ids = [str(letter["id"]) for letter in found]
+    ids = [str(dead_letter["id"]) for dead_letter in dead_letters]
     again = command("dead-letters", "replay", *ids, str(binary[0]["id"]))
     assert again.returncode == 1
     assert b"3 dead letters: 0 sent and acknowledged, 3 still bad" in again.stdout
 
-    by_topic = {letter["source"]["topic"]: str(letter["id"]) for letter in found}
+    by_topic = {
+        dead_letter["source"]["topic"]: str(dead_letter["id"]) for dead_letter in dead_letters
+    }
     single = encode_poll(store, NOON - 120_000_000, active=False)
     for number, value in (
         (by_topic[STORE_TIMEZONES.name], zone.replace(b":7}", b':"Asia/Tokyo"}')),
@@ -209,7 +211,7 @@ async def test_poisoned_records_go_back_to_their_topics_once_they_are_good(
 async def test_an_original_that_the_worker_rejects_again_is_a_new_dead_letter(
     address: str, command: Any, kafka_settings: Settings
 ) -> None:
-    """The future as the person's machine sees it, who lets much more pass than the worker."""
+    """The command allows polls further ahead of the clock than the worker does."""
     assert address
     since = datetime.now(UTC).isoformat()
     store = str(uuid.uuid4())
@@ -217,15 +219,15 @@ async def test_an_original_that_the_worker_rejects_again_is_a_new_dead_letter(
     await publish(
         kafka_settings, STORE_STATUS.name, encode_poll(store, ahead, active=True), store.encode()
     )
-    (letter,) = dead_letters_of(command, store, since, 1)
-    assert "ahead of the clock" in letter["reason"]
+    (first,) = dead_letters_of(command, store, since, 1)
+    assert "ahead of the clock" in first["reason"]
     sent = command(
-        *("dead-letters", "replay", str(letter["id"])), STORE_UPTIME_FUTURE_TOLERANCE="2h"
+        *("dead-letters", "replay", str(first["id"])), STORE_UPTIME_FUTURE_TOLERANCE="2h"
     )
     assert sent.returncode == 0, sent.stderr
     assert b"what the worker rejects after all is a new dead letter" in sent.stdout
     newer, older = dead_letters_of(command, store, since, 2)
-    assert older == letter
+    assert older == first
     assert newer["id"] > older["id"]
     assert "ahead of the clock" in newer["reason"]
 
@@ -240,10 +242,10 @@ async def test_newer_hours_of_a_store_stay(
     newer = encode_hours(store, [(3, "00:00", "24:00")])
     topic = STORE_BUSINESS_HOURS.name
     await publish(kafka_settings, topic, bad, store.encode())
-    (letter,) = dead_letters_of(command, store, since, 1)
+    (dead_letter,) = dead_letters_of(command, store, since, 1)
     await publish(kafka_settings, topic, newer, store.encode())
 
-    replay = ("dead-letters", "replay", str(letter["id"]), "--set-value", "-")
+    replay = ("dead-letters", "replay", str(dead_letter["id"]), "--set-value", "-")
     left = command(*replay, given=mended)
     assert left.returncode == 1
     assert b"1 left alone: their stores have newer hours or zones" in left.stdout
@@ -277,8 +279,8 @@ async def test_a_body_rejected_by_http_is_sent_again(address: str, command: Any)
             assert response.status == 422
         async with session.put(f"/stores/{store}/timezone", json={"timezone_str": 7}) as response:
             assert response.status == 422
-    found = dead_letters_of(command, store, since, 4)
-    by_path = {letter["source"]["path"]: letter for letter in found}
+    dead_letters = dead_letters_of(command, store, since, 4)
+    by_path = {dead_letter["source"]["path"]: dead_letter for dead_letter in dead_letters}
     assert len(by_path) == 4
     for path, value in (
         ("/status", json.dumps({**polls[0], "status": "active"}).encode()),
@@ -294,32 +296,32 @@ async def test_a_body_rejected_by_http_is_sent_again(address: str, command: Any)
     assert (figures["uptime_last_hour"], figures["downtime_last_hour"]) == (1, 59)
     assert (figures["uptime_last_day"], figures["downtime_last_day"]) == (0.02, 11.98)
 
-    # the ping without a time was of the moment in which it came
+    # the poll without a time got the time at which it arrived
     async with Http(address) as http:
         report_id = await http.trigger(store, reference_time=datetime.now(UTC).isoformat())
-        _, row = await http.finished(report_id)
+        _, row = await http.wait_until_finished(report_id)
     assert ",0,0.0,0.0,0,0.0,0.0" not in row
 
 
 async def test_a_topic_of_many_dead_letters_is_read_from_its_end(
     command: Any, kafka_settings: Settings
 ) -> None:
-    """More than a chunk, and larger than a fetch: the last ones, and how many more there are."""
+    """The topic has more than one chunk, and one dead letter is larger than a fetch."""
     name = f"{uuid.uuid4()}.csv"
     async with RecordSink(kafka_settings) as sink:
         for line in range(1, 1201):
             source: dict[str, str | int] = {"file": name, "line": line}
-            letter = DeadLetter(source, "why", b"x" * (2_000_000 if line == 1199 else 3))
-            await sink.send(DEAD_LETTERS, dead_letter_key(letter), encode_dead_letter(letter))
-    found = listed(command, "--file", name)
-    assert [letter["source"]["line"] for letter in found] == list(range(1200, 200, -1))
+            sent = DeadLetter(source, "why", b"x" * (2_000_000 if line == 1199 else 3))
+            await sink.send(DEAD_LETTERS, dead_letter_key(sent), encode_dead_letter(sent))
+    newest = listed(command, "--file", name)
+    assert [dead_letter["source"]["line"] for dead_letter in newest] == list(range(1200, 200, -1))
     result = command("dead-letters", "list", "--file", name, "--limit", "2")
     lines = result.stdout.decode().splitlines()
     assert [f"{name}:1200" in lines[0], f"{name}:1199" in lines[1]] == [True, True]
     assert "(2,000,000 bytes)" in lines[1]
     assert len(lines[1]) < 400
     assert b"... and 1,198 more" in result.stderr
-    large = command("dead-letters", "show", "--raw", str(found[1]["id"]))
+    large = command("dead-letters", "show", "--raw", str(newest[1]["id"]))
     assert large.stdout == b"x" * 2_000_000
 
     async with partition_reader(kafka_settings) as reader:

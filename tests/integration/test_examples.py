@@ -1,4 +1,4 @@
-"""The examples run as their readers run them, and print what the API says."""
+"""The examples run as their readers run them, and print the reports of the API."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ REFERENCE = "2024-03-11T20:00:00Z"
 
 @pytest.fixture(scope="module")
 def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """A running product: the address of its API, and its folder."""
+    """Start a product, and return the address of its API and its folder."""
     folder = tmp_path_factory.mktemp("examples") / "data"
     running, address = up(folder)
     with running:
         yield address, folder
 
 
-def printed(*command: str | Path) -> str:
-    """What an example prints; it must end well."""
+def output_of(*command: str | Path) -> str:
+    """Run an example, check that its exit code is 0, and return its output."""
     done = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
@@ -54,7 +54,9 @@ def printed(*command: str | Path) -> str:
 
 async def report_of(address: str, store: str) -> str:
     async with Http(address) as http:
-        status, text = await http.finished(await http.trigger(store, reference_time=REFERENCE))
+        status, text = await http.wait_until_finished(
+            await http.trigger(store, reference_time=REFERENCE)
+        )
         assert status == 200
         return text
 
@@ -63,11 +65,11 @@ def test_curl(product: tuple[str, Path]) -> None:
     address, _ = product
     store = str(uuid.uuid4())
 
-    told = printed(EXAMPLES / "report.sh", address, store)
+    output = output_of(EXAMPLES / "report.sh", address, store)
 
-    _, report, day, intervals, incidents = told.split("# ")
+    _, report, day, intervals, incidents = output.split("# ")
     assert report.partition("\n")[2] == asyncio.run(report_of(address, store))
-    # nine to five in Chicago is from 14:00 on, and an hour and a half of it was down
+    # nine o'clock in Chicago is 14:00 UTC; an hour and a half of the business hours was down
     (row,) = csv.DictReader(io.StringIO(day.partition("\n")[2]))
     assert (row["date"], row["uptime_seconds"], row["downtime_seconds"]) == (
         "2024-03-11",
@@ -89,10 +91,10 @@ def test_python(product: tuple[str, Path]) -> None:
     address, _ = product
     store = str(uuid.uuid4())
 
-    told = printed(sys.executable, EXAMPLES / "report.py", address, store)
+    output = output_of(sys.executable, EXAMPLES / "report.py", address, store)
 
-    assert told == asyncio.run(report_of(address, store))
-    assert told.splitlines()[1].split(",")[1:3] == ["60", "4.5"]
+    assert output == asyncio.run(report_of(address, store))
+    assert output.splitlines()[1].split(",")[1:3] == ["60", "4.5"]
 
 
 def test_java_through_kafka_alone(product: tuple[str, Path]) -> None:
@@ -103,7 +105,7 @@ def test_java_through_kafka_alone(product: tuple[str, Path]) -> None:
     jars = run("kafka", "jars", "--data-dir", str(folder)).stdout.strip()
     login = run("kafka", "client-properties", "--data-dir", str(folder)).stdout.strip()
 
-    told = printed("java", "-cp", f"{jars}/*", EXAMPLES / "Report.java", login, store)
+    output = output_of("java", "-cp", f"{jars}/*", EXAMPLES / "Report.java", login, store)
 
-    assert told == asyncio.run(report_of(address, store))
-    assert told.splitlines()[1].split(",")[1:3] == ["60", "4.5"]
+    assert output == asyncio.run(report_of(address, store))
+    assert output.splitlines()[1].split(",")[1:3] == ["60", "4.5"]

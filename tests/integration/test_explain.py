@@ -1,4 +1,4 @@
-"""Reports of each form recomputed from the topics by the command, and one tampered with."""
+"""The command `explain` recomputes reports of each form from the topics, and a changed one."""
 
 from __future__ import annotations
 
@@ -42,25 +42,25 @@ HOURS = [(day, "08:30", "17:00") for day in range(5)] + [(5, "20:00", "03:15")]
 
 
 class Reports:
-    """Asks an API for reports, and has them explained."""
+    """Requests reports of an API, and lets the command explain them."""
 
     def __init__(self, settings: Settings, address: str, session: aiohttp.ClientSession) -> None:
         self._settings = settings
         self._address = address
         self._session = session
 
-    async def made(self, path: str, **wanted: Any) -> dict[str, Any]:
-        """A report, waited for; also for the broker, to which the API connects by itself."""
+    async def make(self, path: str, **body: Any) -> dict[str, Any]:
+        """Request a report as soon as the API has connected to the broker, and wait for it."""
         while True:
-            async with self._session.post(self._address + path, json=wanted) as response:
+            async with self._session.post(self._address + path, json=body) as response:
                 if response.status == 202:
                     report_id = (await response.json())["report_id"]
                     break
                 assert response.status == 503, await response.text()
             await asyncio.sleep(0.1)
-        return await self.fetched(report_id)
+        return await self.fetch(report_id)
 
-    async def fetched(self, report_id: str) -> dict[str, Any]:
+    async def fetch(self, report_id: str) -> dict[str, Any]:
         url = f"{self._address}/get_report/{report_id}"
         while True:
             async with self._session.get(url, headers={"Accept": "application/json"}) as response:
@@ -107,33 +107,33 @@ async def test_reports_of_each_form_agree_and_a_changed_one_does_not(
             one = f"/trigger_report/{store}"
             at = format_instant(end)
             made = [
-                await reports.made(one, reference_time=at),
-                await reports.made(one, end=at, exact=True),
-                await reports.made(one, end=at, start=format_instant(end - 3 * DAY - 5)),
-                await reports.made(one, end=at, duration="P4D", daily=True),
-                await reports.made(one, end=at, duration="P4D", daily=True, exact=True),
-                await reports.made("/trigger_report", reference_time=at, store_ids=[store]),
-                await reports.made("/trigger_report", end=at, daily=True),
+                await reports.make(one, reference_time=at),
+                await reports.make(one, end=at, exact=True),
+                await reports.make(one, end=at, start=format_instant(end - 3 * DAY - 5)),
+                await reports.make(one, end=at, duration="P4D", daily=True),
+                await reports.make(one, end=at, duration="P4D", daily=True, exact=True),
+                await reports.make("/trigger_report", reference_time=at, store_ids=[store]),
+                await reports.make("/trigger_report", end=at, daily=True),
             ]
-            # what comes later changes nothing of them
+            # polls that are sent later do not change these reports
             async with RecordSink(settings) as sink:
                 later = [(end - MINUTE, True), (end - 2 * MINUTE, False)]
                 await sink.send(STORE_STATUS, key, encode_poll_batch(store, later))
             for content in made:
-                code, told = await reports.explain(content["report_id"], "--store", store)
-                assert (code, told["outcome"], told["reasons"]) == (0, "agrees", [])
-                assert told["polls_counted"] > 90
+                code, result = await reports.explain(content["report_id"], "--store", store)
+                assert (code, result["outcome"], result["reasons"]) == (0, "agrees", [])
+                assert result["polls_counted"] > 90
 
             tampered = str(uuid.uuid4())
             wrong = {**made[0], "uptime_last_week": made[0]["uptime_last_week"] + 0.01}
             event = ReportEvent(tampered, "complete", now(), report=ReportDocument(wrong))
             async with RecordSink(settings) as sink:
                 await sink.send(REPORT_RESULTS, tampered.encode(), encode_event(event))
-            await reports.fetched(tampered)
-            code, told = await reports.explain(tampered)
+            await reports.fetch(tampered)
+            code, result = await reports.explain(tampered)
     finally:
         await server.close()
 
-    assert (code, told["outcome"]) == (1, "differs")
-    assert len(told["reasons"]) == 1
-    assert told["reasons"][0].startswith("uptime_last_week is ")
+    assert (code, result["outcome"]) == (1, "differs")
+    assert len(result["reasons"]) == 1
+    assert result["reasons"][0].startswith("uptime_last_week is ")

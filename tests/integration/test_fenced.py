@@ -1,4 +1,4 @@
-"""A writer whose partition was claimed by another one can write no more."""
+"""A writer whose partition another one has claimed is fenced: it can write no more."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def written(settings: Settings, topic: str, partition: int = 0) -> list[An
         values = []
         while await consumer.position(tp) < end:
             values += [r.value for r in (await consumer.getmany(timeout_ms=200)).get(tp, [])]
-    # no transaction marker either, at which the recovery of a changelog would hang
+    # there is no transaction marker: a restore of the changelog would wait at it for ever
     assert len(values) == end
     return values
 
@@ -65,7 +65,7 @@ async def send(producer: FencedProducer, value: bytes, partition: int = 0) -> in
     return (await producer.add(partition, b"key", value).sent).first_offset
 
 
-async def test_the_one_before_is_shut_out_for_good(
+async def test_the_former_owner_is_fenced_for_good(
     kafka_broker: Settings, topic: str, writer: Callable[[], Awaitable[FencedProducer]]
 ) -> None:
     paused, owner = await writer(), await writer()
@@ -80,7 +80,7 @@ async def test_the_one_before_is_shut_out_for_good(
     await send(owner, b"new")
 
     assert await written(kafka_broker, topic) == [b"old", b"claim", b"new"]
-    # it has lost that partition, and no other
+    # it is fenced on that partition alone
     await send(paused, b"still mine", 1)
     assert await written(kafka_broker, topic, 1) == [b"still mine"]
 
@@ -101,7 +101,7 @@ async def test_a_claim_goes_back_and_forth_and_may_be_repeated(
     assert await written(kafka_broker, topic) == expected
 
 
-async def test_what_is_on_its_way_is_not_cut_off_by_its_own_next_claim(
+async def test_batches_in_flight_are_not_fenced_by_their_own_writers_next_claim(
     kafka_broker: Settings, topic: str, writer: Callable[[], Awaitable[FencedProducer]]
 ) -> None:
     producer = await writer()

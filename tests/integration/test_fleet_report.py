@@ -15,7 +15,7 @@ from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.report_requests import FleetRequest
 from stream_app.contracts.topics import STORE_STATUS
 from stream_app.domain.timestamps import HOUR, MINUTE
-from tests.integration.gateways import finished, gateway, now
+from tests.integration.gateways import now, running_gateway, wait_until_finished
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
@@ -29,29 +29,29 @@ pytestmark = pytest.mark.kafka
 STORES = 600
 
 
-async def rows(asked: Gateway, request: FleetRequest) -> dict[str, list[Any]]:
-    """The rows of a report that has been asked for, by store; each store once."""
-    state = await finished(asked, request.report_id)
+async def rows(gateway: Gateway, request: FleetRequest) -> dict[str, list[Any]]:
+    """Wait for a report, check that each store has one row, and return the rows by store."""
+    state = await wait_until_finished(gateway, request.report_id)
     assert state.status == "complete", state.reason
-    told = [
+    all_rows = [
         row
-        for pieces in asked.report_service.stored_rows(request.report_id).parts
-        for piece in pieces
-        for row in orjson.loads(piece)
+        for chunks in gateway.report_service.stored_rows(request.report_id).parts
+        for chunk in chunks
+        for row in orjson.loads(chunk)
     ]
-    by_store = {row[0]: row for row in told}
-    assert len(by_store) == len(told)
+    by_store = {row[0]: row for row in all_rows}
+    assert len(by_store) == len(all_rows)
     return by_store
 
 
-async def asked_for(asked: Gateway, request: FleetRequest) -> FleetRequest:
-    await asked.report_service.request_report(request)
+async def send_request(gateway: Gateway, request: FleetRequest) -> FleetRequest:
+    await gateway.report_service.request_report(request)
     return request
 
 
-async def until_shared(asked: Gateway, request: FleetRequest) -> dict[str, list[Any]]:
-    """A first report, which waits until every partition has an owner."""
-    return await rows(asked, await asked_for(asked, request))
+async def first_rows(gateway: Gateway, request: FleetRequest) -> dict[str, list[Any]]:
+    """Request a report, which is complete only after every partition has an owner."""
+    return await rows(gateway, await send_request(gateway, request))
 
 
 async def test_a_worker_killed_in_the_middle_costs_time_and_no_row(
@@ -69,15 +69,15 @@ async def test_a_worker_killed_in_the_middle_costs_time_and_no_row(
         return FleetRequest(str(uuid.uuid4()), reference_time=newest + MINUTE)
 
     async with (
-        gateway(settings) as asked,
+        running_gateway(settings) as gateway,
         running_worker(settings, "worker-1"),
         running_worker(settings, "worker-2") as doomed,
     ):
-        before = await until_shared(asked, request())
-        under_way = [await asked_for(asked, request()) for _ in range(4)]
+        before = await first_rows(gateway, request())
+        requests = [await send_request(gateway, request()) for _ in range(4)]
         await doomed.stop(signal.SIGKILL)
-        under_way += [await asked_for(asked, request()) for _ in range(2)]
-        after = await asyncio.gather(*(rows(asked, each) for each in under_way))
+        requests += [await send_request(gateway, request()) for _ in range(2)]
+        after = await asyncio.gather(*(rows(gateway, each) for each in requests))
 
     assert set(stores) <= set(before)
     for number, store in enumerate(stores):
@@ -95,14 +95,16 @@ async def test_some_stores_alone(kafka_settings: Settings, tmp_path: Path) -> No
             value = encode_poll_batch(store, [(newest, True)])
             await sink.send(STORE_STATUS, store.encode(), value)
 
-    async with gateway(settings) as asked, running_worker(settings):
+    async with running_gateway(settings) as gateway, running_worker(settings):
         some = FleetRequest(str(uuid.uuid4()), tuple(sorted(stores[:2])), newest + MINUTE)
-        found = await rows(asked, await asked_for(asked, some))
+        some_rows = await rows(gateway, await send_request(gateway, some))
 
         unknown = str(uuid.uuid4())
         with_unknown = FleetRequest(str(uuid.uuid4()), (unknown,), newest + MINUTE)
-        state = await finished(asked, (await asked_for(asked, with_unknown)).report_id)
+        state = await wait_until_finished(
+            gateway, (await send_request(gateway, with_unknown)).report_id
+        )
 
-    assert sorted(found) == sorted(stores[:2])
+    assert sorted(some_rows) == sorted(stores[:2])
     assert state.status == "failed"
     assert f"store {unknown} is unknown" in (state.reason or "")

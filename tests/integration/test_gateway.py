@@ -1,4 +1,4 @@
-"""The API's side of Kafka, and requests that no worker answers at once."""
+"""The API's gateway to Kafka, also for requests that no worker answers at once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORE_STATUS, STORES
 from stream_app.domain.timestamps import HOUR, SECOND
 from stream_app.errors import BrokerUnavailableError
-from tests.integration.gateways import finished, gateway, now
+from tests.integration.gateways import now, running_gateway, wait_until_finished
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def a_request() -> ReportRequest:
 
 async def test_without_a_worker_a_report_fails_at_its_deadline(kafka_settings: Settings) -> None:
     request = a_request()
-    async with gateway(kafka_settings.replace(report_deadline=SECOND)) as asked:
-        await asked.report_service.request_report(request)
-        pending = await asked.report_service.report(request.report_id)
+    async with running_gateway(kafka_settings.replace(report_deadline=SECOND)) as gateway:
+        await gateway.report_service.request_report(request)
+        pending = await gateway.report_service.report(request.report_id)
         assert pending is not None
         assert pending.status == "pending"
-        state = await finished(asked, request.report_id)
+        state = await wait_until_finished(gateway, request.report_id)
     assert (state.status, state.reason) == (
         "failed",
         "no worker answered within the deadline of 1s",
@@ -51,25 +51,27 @@ async def test_without_a_worker_a_report_fails_at_its_deadline(kafka_settings: S
 
 async def test_a_restart_of_the_api_forgets_no_request(kafka_settings: Settings) -> None:
     request = a_request()
-    async with gateway(kafka_settings) as first:
+    async with running_gateway(kafka_settings) as first:
         await first.report_service.request_report(request)
-    async with gateway(kafka_settings) as second:
+    async with running_gateway(kafka_settings) as second:
         state = await second.report_service.report(request.report_id)
     assert state is not None
     assert (state.status, state.subject) == ("pending", request.store_id)
 
 
-async def test_without_a_worker_it_is_not_ready_and_says_why(kafka_settings: Settings) -> None:
-    async with gateway(kafka_settings) as asked:
-        trouble = await asked.readiness.unavailable_reason()
-    assert trouble is not None
-    assert "no worker owns partitions" in trouble
-
-
-async def test_an_api_that_nobody_asks_asks_the_brokers_once_a_second(
+async def test_without_a_worker_the_api_is_not_ready_and_names_the_reason(
     kafka_settings: Settings,
 ) -> None:
-    async with gateway(kafka_settings) as idle:
+    async with running_gateway(kafka_settings) as gateway:
+        reason = await gateway.readiness.unavailable_reason()
+    assert reason is not None
+    assert "no worker owns partitions" in reason
+
+
+async def test_an_idle_api_asks_the_brokers_once_a_second(
+    kafka_settings: Settings,
+) -> None:
+    async with running_gateway(kafka_settings) as idle:
         fetch, check = idle._end_offset_fetcher.fetch, idle._broker_monitor._ask
         counts: Counter[str] = Counter()
 
@@ -88,41 +90,41 @@ async def test_an_api_that_nobody_asks_asks_the_brokers_once_a_second(
     assert counts["questions"] == counts["seconds"]
 
 
-async def test_without_a_broker_every_call_says_so(kafka_settings: Settings) -> None:
-    asked = Gateway(kafka_settings.replace(kafka_bootstrap="127.0.0.1:1"), now)
-    await asked.start()
+async def test_without_a_broker_every_call_fails_as_unavailable(kafka_settings: Settings) -> None:
+    gateway = Gateway(kafka_settings.replace(kafka_bootstrap="127.0.0.1:1"), now)
+    await gateway.start()
     try:
         with pytest.raises(BrokerUnavailableError):
-            await asked.report_service.request_report(a_request())
+            await gateway.report_service.request_report(a_request())
         with pytest.raises(BrokerUnavailableError):
-            await asked.store_service.store_exists(str(uuid.uuid4()))
-        assert await asked.readiness.unavailable_reason()
+            await gateway.store_service.store_exists(str(uuid.uuid4()))
+        assert await gateway.readiness.unavailable_reason()
     finally:
-        await asked.stop()
+        await gateway.stop()
 
 
 async def test_a_registered_store_is_known(kafka_settings: Settings) -> None:
     store_id = str(uuid.uuid4())
     async with RecordSink(kafka_settings) as sink:
         await sink.send(STORES, store_id.encode(), encode_store(StoreRecord(store_id)))
-    async with gateway(kafka_settings) as asked:
-        assert await asked.store_service.store_exists(store_id)
+    async with running_gateway(kafka_settings) as gateway:
+        assert await gateway.store_service.store_exists(store_id)
 
 
 async def test_a_request_made_before_any_worker_runs_is_answered_by_the_first(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    """And the worker stops cleanly with what it has applied committed."""
+    """Afterwards the worker stops cleanly."""
     request = a_request()
     polls = [((request.reference_time or 0) - 3 * HOUR, True)]
     async with RecordSink(kafka_settings) as sink:
         value = encode_poll_batch(request.store_id, polls)
         await sink.send(STORE_STATUS, request.store_id.encode(), value)
     settings = kafka_settings.replace(data_dir=tmp_path)
-    async with gateway(settings) as asked:
-        await asked.report_service.request_report(request)
+    async with running_gateway(settings) as gateway:
+        await gateway.report_service.request_report(request)
         async with running_worker(settings) as worker:
-            state = await finished(asked, request.report_id)
+            state = await wait_until_finished(gateway, request.report_id)
             code = await worker.stop()
     assert code == 0
     assert state.status == "complete", state.reason

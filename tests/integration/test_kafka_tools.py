@@ -1,4 +1,4 @@
-"""Kafka's own commands, as docs/how-to/run.md has them, on the local broker."""
+"""Kafka's own commands work on the local broker, as docs/how-to/run.md shows them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(400)]
 
 
 def shell(script: str, data_dir: Path, commands: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script as a reader does, who has the product's command on the PATH."""
+    """Run a script in a shell that has the product's command on its PATH."""
     return subprocess.run(
         ["sh", "-c", script],
         cwd=ROOT,
@@ -42,17 +42,17 @@ def test_topics_are_made_and_listed(tmp_path: Path) -> None:
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m stream_app.cli.main "$@"\n')
     program.chmod(0o755)
     data_dir = tmp_path / "data dir"
-    told = run("kafka", "jars", "--tools", "--data-dir", str(data_dir), timeout=300)
-    assert told.returncode == 0, told.stderr
-    # the way that it prints, word for word
-    listing = told.stderr.splitlines()[-1].strip()
-    assert listing.startswith(f'"{told.stdout.strip()}/bin/kafka-topics" --list ')
+    tools = run("kafka", "jars", "--tools", "--data-dir", str(data_dir), timeout=300)
+    assert tools.returncode == 0, tools.stderr
+    # the last line that the command prints is a command to list the topics
+    listing = tools.stderr.splitlines()[-1].strip()
+    assert listing.startswith(f'"{tools.stdout.strip()}/bin/kafka-topics" --list ')
     started = run("kafka", "start", "--data-dir", str(data_dir))
     assert started.returncode == 0, started.stderr
     try:
-        making = listing.replace("--list", "--create --topic made-by-hand")
-        made = shell(making, data_dir, commands)
-        assert made.returncode == 0, made.stdout + made.stderr
+        creation = listing.replace("--list", "--create --topic made-by-hand")
+        created = shell(creation, data_dir, commands)
+        assert created.returncode == 0, created.stdout + created.stderr
         listed = shell(listing, data_dir, commands)
         assert listed.stdout.splitlines() == ["made-by-hand"], listed.stderr
         refused = shell(listing.partition(" --command-config")[0], data_dir, commands)

@@ -1,4 +1,4 @@
-"""Records by their offsets: what a database is compared with before it is gone on with."""
+"""Records are read by their offsets, so that a database can be compared with its changelog."""
 
 from __future__ import annotations
 

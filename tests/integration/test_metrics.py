@@ -1,4 +1,4 @@
-"""Metrics of a running product, as Prometheus scrapes them; the watchman on a real table."""
+"""Prometheus scrapes the metrics of a running product, and the watchman checks a real table."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def listed(process: str) -> set[str]:
 
 
 class Product:
-    """A worker's own server and an API, as somebody sees them who scrapes."""
+    """A client of a worker's own HTTP server, and of the API."""
 
     def __init__(self, session: aiohttp.ClientSession, folder: Path) -> None:
         self._session = session
         self._file = folder / ADDRESS_FILE
 
-    async def of_worker(self, path: str) -> tuple[int, str]:
+    async def get_of_worker(self, path: str) -> tuple[int, str]:
         while not self._file.exists():  # noqa: ASYNC110  another process writes it
             await asyncio.sleep(0.05)
         return await self.get(self._file.read_text() + path)
@@ -61,16 +61,16 @@ class Product:
             return response.status, await response.text()
 
     async def samples(self) -> dict[str, float]:
-        _, text = await self.of_worker("/metrics")
+        _, text = await self.get_of_worker("/metrics")
         return {name: float(value) for name, value in SAMPLE.findall(text)}
 
-    async def ready(self) -> None:
-        while (await self.of_worker("/readyz"))[0] != 200:  # noqa: ASYNC110  seen by asking
+    async def wait_until_ready(self) -> None:
+        while (await self.get_of_worker("/readyz"))[0] != 200:  # noqa: ASYNC110  over HTTP
             await asyncio.sleep(0.05)
 
-    async def until(self, name: str, least: float, most: float = math.inf) -> dict[str, float]:
+    async def wait_for(self, name: str, least: float, most: float = math.inf) -> dict[str, float]:
         """Scrape the worker until a metric is between two numbers."""
-        while not least <= (samples := await self.samples()).get(name, math.nan) <= most:  # noqa: ASYNC110  seen by asking
+        while not least <= (samples := await self.samples()).get(name, math.nan) <= most:  # noqa: ASYNC110  over HTTP
             await asyncio.sleep(0.1)
         return samples
 
@@ -82,7 +82,7 @@ async def send_polls(settings: Settings, *stores: str) -> None:
             await sink.send(STORE_STATUS, store.encode(), encode_poll_batch(store, polls))
 
 
-async def test_what_a_running_product_shows_is_what_the_page_lists(
+async def test_a_running_product_shows_the_metrics_that_the_page_lists(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
     settings = kafka_settings.replace(data_dir=tmp_path, watchman=0)
@@ -93,18 +93,18 @@ async def test_what_a_running_product_shows_is_what_the_page_lists(
     try:
         async with running_worker(settings) as worker, aiohttp.ClientSession() as session:
             product = Product(session, folder)
-            assert (await product.of_worker("/healthz"))[0] == 200
-            await product.ready()
-            status, text = await product.of_worker("/metrics")
+            assert (await product.get_of_worker("/healthz"))[0] == 200
+            await product.wait_until_ready()
+            status, text = await product.get_of_worker("/metrics")
             assert status == 200
             assert set(TYPE.findall(text)) == listed("worker")
-            samples = await product.until(
-                "store_uptime_source_lag_records" + place("store-status"), 0, 0
+            samples = await product.wait_for(
+                "store_uptime_source_lag_records" + labels_of("store-status"), 0, 0
             )
-            assert samples["store_uptime_source_lag_seconds" + place("store-status")] == 0
+            assert samples["store_uptime_source_lag_seconds" + labels_of("store-status")] == 0
             assert samples["store_uptime_owned_partitions"] == settings.partitions
             assert samples["store_uptime_partition_restore_seconds_count"] >= settings.partitions
-            await product.until("store_uptime_unowned_partitions", 0, 0)
+            await product.wait_for("store_uptime_unowned_partitions", 0, 0)
 
             status, text = await product.get(str(server.make_url("/metrics")))
             assert status == 200
@@ -115,7 +115,7 @@ async def test_what_a_running_product_shows_is_what_the_page_lists(
         await server.close()
 
 
-def place(topic: str, partition: int = 0) -> str:
+def labels_of(topic: str, partition: int = 0) -> str:
     return f'{{partition="{partition}",topic="{topic}"}}'
 
 
@@ -123,7 +123,7 @@ def place(topic: str, partition: int = 0) -> str:
 async def test_the_watchman_agrees_until_a_table_is_changed_behind_the_workers_back(
     tmp_path: Path,
 ) -> None:
-    # a broker of its own: what other tests have sent would be read as well, a megabyte a second
+    # on a broker of its own: the watchman would read the records of other tests as well
     async with (
         deployment(tmp_path, workers=1, watchman=SECOND // 10) as product,
         aiohttp.ClientSession() as session,
@@ -132,16 +132,16 @@ async def test_the_watchman_agrees_until_a_table_is_changed_behind_the_workers_b
         stores = [str(uuid.uuid4()) for _ in range(20)]
         await send_polls(settings, *stores)
         folder = product.worker_folder("worker-1")
-        seen = Product(session, folder)
-        samples = await seen.until(CHECKS % "agrees", 5)
+        client = Product(session, folder)
+        samples = await client.wait_for(CHECKS % "agrees", 5)
         assert samples[CHECKS % "differs"] == 0
         assert await worker.stop() == 0
         assert worker.logged(" ERROR ") == []
 
-        await forget_polls(folder, {partition_of(s.encode(), settings.partitions) for s in stores})
+        await remove_polls(folder, {partition_of(s.encode(), settings.partitions) for s in stores})
 
         await worker.start()
-        samples = await seen.until(CHECKS % "differs", 1)
+        samples = await client.wait_for(CHECKS % "differs", 1)
         assert samples["store_uptime_owned_partitions"] == settings.partitions
         line = worker.logged("the watchman finds")[0]
     assert " ERROR " in line
@@ -149,8 +149,8 @@ async def test_the_watchman_agrees_until_a_table_is_changed_behind_the_workers_b
     assert "store-status below offset " in line
 
 
-async def forget_polls(folder: Path, partitions: Iterable[int]) -> None:
-    """Leave one poll in each bucket of the partitions' databases, and their checkpoints alone."""
+async def remove_polls(folder: Path, partitions: Iterable[int]) -> None:
+    """Leave one poll in each bucket of the partitions' databases; checkpoints do not change."""
     databases = FactsDatabases(folder, lambda _: None)
     for partition in partitions:
         database = databases.of(partition)

@@ -1,4 +1,4 @@
-"""Replay against a real Kafka: what lies on the topics afterwards."""
+"""A replay on a real Kafka writes the expected records to the topics."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NOW = parse_instant("2023-02-01 00:00:00 UTC")
 
 
 class Topics:
-    """What is added to the topics from now on; other tests may have filled them before."""
+    """The records that are added to the topics from now on, without those of other tests."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -195,10 +195,10 @@ async def test_a_bad_row_is_a_dead_letter_and_the_good_ones_arrive(
     async with Topics(kafka_settings) as topics:
         summary = await send(settings, ReplayFiles(status=[path]), rejects=tmp_path / "bad.csv")
         polls = polls_of(await topics.added(STORE_STATUS))
-        letters = [decode_dead_letter(r.value) for r in await topics.added(DEAD_LETTERS)]
+        dead_letters = [decode_dead_letter(r.value) for r in await topics.added(DEAD_LETTERS)]
     assert len(polls[store(3)]) == 2
     polls_file = {"kind": "polls", "columns": "store_id,status,timestamp_utc"}
-    assert [(letter.source, letter.original) for letter in letters] == [
+    assert [(dead_letter.source, dead_letter.original) for dead_letter in dead_letters] == [
         ({"file": str(path), "line": 3, **polls_file}, b"\xff,active,2023-01-01 00:00:00 UTC"),
         (
             {"file": str(path), "line": 4, **polls_file},
@@ -206,7 +206,7 @@ async def test_a_bad_row_is_a_dead_letter_and_the_good_ones_arrive(
         ),
     ]
     assert (summary.kinds["polls"].rows, summary.kinds["polls"].rejected) == (4, 2)
-    assert summary.complete, "refused rows do not change that"
+    assert summary.complete, "a replay with rejected rows is complete"
     assert f"{path}:4: in the future" in capsys.readouterr().err
     assert len((tmp_path / "bad.csv").read_text(encoding="utf-8").splitlines()) == 3
 
@@ -232,12 +232,12 @@ async def test_a_paced_replay_sends_by_the_time_of_the_polls(
     ]
     path = csv_file(tmp_path / "polls.csv", "store_id,status,timestamp_utc", *rows)
     async with Topics(kafka_settings) as topics:
-        began = time.monotonic()
+        started = time.monotonic()
         summary = await send(kafka_settings, ReplayFiles(status=[path]), speed=60.0)
-        took = time.monotonic() - began
+        seconds = time.monotonic() - started
         records = await topics.added(STORE_STATUS)
     assert summary.complete
-    assert took > 59 / 60, "59 s of event time at 60 times its pace"
+    assert seconds > 59 / 60, "59 s of event time at 60 times its pace"
     for polls in polls_of(records).values():
         assert len(polls) == 20
         assert polls == sorted(polls)
@@ -286,7 +286,7 @@ def test_ctrl_c_stops_cleanly_with_a_summary(kafka_settings: Settings, tmp_path:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # a test run in the background ignores SIGINT, and so would what it starts
+        # a test run in the background ignores SIGINT, and its child processes would inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  no threads
     )
     assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""The product on a Kafka that asks who its clients are, with exactly the rights of the table."""
+"""The product on a Kafka with logins and ACLs, with exactly the rights of the table."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ POLL = {"status": "active", "timestamp_utc": "2024-01-01T10:00:00Z"}
 def broker(
     tmp_path_factory: pytest.TempPathFactory, _no_settings_from_outside: None
 ) -> Iterator[SecuredBroker]:
-    """One with all topics, which an administrator has made."""
+    """Start a broker on which an administrator has created all topics."""
     broker = secured_broker(tmp_path_factory.mktemp("secured"))
 
-    async def begin() -> None:
+    async def start() -> None:
         await broker.start()
         await ensure_topics(broker.admin)
         await broker.add_user("ann")
 
-    asyncio.run(begin())
+    asyncio.run(start())
     yield broker
     asyncio.run(broker.stop())
 
 
-async def until(condition: Callable[[], Awaitable[Any]], seconds: float = 90.0) -> Any:
+async def wait_for(condition: Callable[[], Awaitable[Any]], seconds: float = 90.0) -> Any:
     async with asyncio.timeout(seconds):
-        while not (found := await condition()):  # noqa: ASYNC110  other processes
+        while not (result := await condition()):  # noqa: ASYNC110  other processes
             await asyncio.sleep(0.2)
-        return found
+        return result
 
 
 async def readiness(address: str) -> tuple[int, str]:
@@ -61,19 +61,19 @@ async def readiness(address: str) -> tuple[int, str]:
         return answer.status, (await answer.json(content_type=None)).get("detail", "")
 
 
-async def until_ready(address: str) -> None:
-    async def ready() -> bool:
+async def wait_until_ready(address: str) -> None:
+    async def is_ready() -> bool:
         return (await readiness(address))[0] == 200
 
-    await until(ready)
+    await wait_for(is_ready)
 
 
-async def until_trouble(address: str, words: str) -> None:
-    async def told() -> bool:
+async def wait_for_reason(address: str, words: str) -> None:
+    async def names_it() -> bool:
         status, detail = await readiness(address)
         return status == 503 and words in detail
 
-    await until(told)
+    await wait_for(names_it)
 
 
 async def post(address: str, store_id: str) -> int:
@@ -85,7 +85,7 @@ async def post(address: str, store_id: str) -> int:
 
 
 def api(environment: Mapping[str, str], folder: Path) -> tuple[Running, str]:
-    """An API process, and its address as its log names it."""
+    """Start an API process, and return it and the address that it logs."""
     running = Running("api", "--data-dir", str(folder), "--api-port", "0", environment=environment)
     return running, running.wait_for(r"listening on (http://\S+)")[1]
 
@@ -100,11 +100,11 @@ _WRITES: tuple[tuple[str, str, Any], ...] = (
     ("POST", "/trigger_report", {}),
     ("DELETE", f"/stores/{OTHER}", None),
 )
-"""All that the API writes by HTTP."""
+"""All HTTP requests on which the API writes to Kafka."""
 
 
 async def _users(broker: SecuredBroker) -> dict[Process, dict[str, str]]:
-    """One user a process, in different ways, each with the rights of its rows and no other."""
+    """Make one user for each process, who has the rights of the process and no other."""
     users = {Process.WORKER: broker.owner("worker", password="geheim")}  # noqa: S106  of a test
     await broker.grant("worker", rights_of(Process.WORKER))
     for process, name in (
@@ -139,7 +139,7 @@ async def test_the_main_job_with_one_user_a_process(broker: SecuredBroker, tmp_p
         return done.stdout
 
     with serving, working:
-        await until_ready(address)
+        await wait_until_ready(address)
         polls, hours = tmp_path / "polls.csv", tmp_path / "hours.csv"
         polls.write_text(f"store_id,status,timestamp_utc\n{STORE},active,2024-01-01 10:00:00 UTC\n")
         hours.write_text(f"store_id,dayOfWeek,start_time_local,end_time_local\n{STORE},0,x,y\n")
@@ -163,7 +163,7 @@ async def test_the_main_job_with_one_user_a_process(broker: SecuredBroker, tmp_p
                 assert answer.status == 202, (path, await answer.text())
         async with Http(address) as http:
             report = await http.trigger(STORE)
-            status, text = await http.finished(report)
+            status, text = await http.wait_until_finished(report)
             assert status == 200, text
         assert STORE in (await asyncio.to_thread(run, "report", STORE, "--api", address)).stdout
         await command(Process.EXPLAIN, "explain", report, "--api", address)
@@ -179,18 +179,18 @@ async def test_the_main_job_with_one_user_a_process(broker: SecuredBroker, tmp_p
         )
         assert (await readiness(address))[0] == 200
         workers_address = (tmp_path / "worker/workers/worker-1/http-address").read_text()
-        await until_ready(workers_address)
+        await wait_until_ready(workers_address)
         assert serving.stop() == 0
         assert working.stop() == 0
-    said = "\n".join(serving.lines + working.lines)
-    assert "uthorization" not in said
+    output = "\n".join(serving.lines + working.lines)
+    assert "uthorization" not in output
 
 
 @pytest.mark.parametrize("process", Process)
-async def test_every_row_of_the_table_is_needed_and_missed(
+async def test_each_right_of_the_table_is_needed_and_named_when_it_is_missing(
     broker: SecuredBroker, process: Process, tmp_path: Path
 ) -> None:
-    """Each right of a process in turn is taken away: the start says which one it is."""
+    """The rights of a process are revoked one after the other, and each start names the right."""
     user = f"row-{process.name.lower()}"
     await broker.add_user(user)
     rights = rights_of(process)
@@ -207,26 +207,26 @@ async def test_every_row_of_the_table_is_needed_and_missed(
         try:
             await ensure_topics(settings, process)
         except PrerequisiteError as error:
-            said = f"{right.operation} on {right.kind}s? [^;]*{re.escape(right.name)}"
-            who = f"let user {user} do what `{process}` needs"
-            return who in str(error) and re.search(said, str(error)) is not None
+            pattern = f"{right.operation} on {right.kind}s? [^;]*{re.escape(right.name)}"
+            words = f"let user {user} do what `{process}` needs"
+            return words in str(error) and re.search(pattern, str(error)) is not None
         return False
 
-    await until(allowed)
+    await wait_for(allowed)
     for right in rights:
         await broker.revoke(user, right)
-        await until(partial(refused_for, right))
+        await wait_for(partial(refused_for, right))
         await broker.grant(user, [right])
-        await until(allowed)
+        await wait_for(allowed)
 
 
-# -- why a broker cannot be used
+# -- the reasons why a broker cannot be used
 
 
 def changed(variables: dict[str, str], **settings: object) -> dict[str, str]:
     more = {f"STORE_UPTIME_{name}": str(text) for name, text in settings.items() if text}
-    gone = {f"STORE_UPTIME_{name}" for name, text in settings.items() if not text}
-    return {name: text for name, text in (variables | more).items() if name not in gone}
+    removed = {f"STORE_UPTIME_{name}" for name, text in settings.items() if not text}
+    return {name: text for name, text in (variables | more).items() if name not in removed}
 
 
 async def reason(variables: dict[str, str], folder: Path) -> str:
@@ -281,7 +281,7 @@ async def test_each_reason_has_its_own_line(broker: SecuredBroker, tmp_path: Pat
         assert words in await reason(variables, tmp_path), variables
 
 
-async def test_a_port_that_is_no_brokers(broker: SecuredBroker, tmp_path: Path) -> None:
+async def test_a_port_on_which_no_broker_listens(broker: SecuredBroker, tmp_path: Path) -> None:
     async def web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -298,9 +298,9 @@ async def test_a_port_that_is_no_brokers(broker: SecuredBroker, tmp_path: Path) 
             settings = settings_of(
                 changed(broker.environment("ADMIN"), KAFKA_BOOTSTRAP=address), tmp_path
             )
-            found = await why_unusable(settings, {"security_protocol": "PLAINTEXT"})
-            assert found is not None
-            assert f"what listens at {address} is no Kafka broker" in found.text
+            explanation = await why_unusable(settings, {"security_protocol": "PLAINTEXT"})
+            assert explanation is not None
+            assert f"what listens at {address} is no Kafka broker" in explanation.text
 
 
 @pytest.mark.parametrize(
@@ -313,7 +313,7 @@ async def test_a_port_that_is_no_brokers(broker: SecuredBroker, tmp_path: Path) 
     ],
     ids=lambda command: command[0],
 )
-async def test_commands_say_it_in_one_line(
+async def test_commands_name_the_reason_in_one_line(
     broker: SecuredBroker, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     polls = tmp_path / "polls.csv"
@@ -340,27 +340,27 @@ async def test_commands_say_it_in_one_line(
         assert "Traceback" not in done.stderr
 
 
-async def test_the_api_says_it_and_is_ready_once_it_is_put_right(
+async def test_the_api_names_the_reason_and_is_ready_once_it_is_mended(
     broker: SecuredBroker, tmp_path: Path
 ) -> None:
     running, address = api(broker.user("late"), tmp_path)
     with running:
-        await until_trouble(address, "does not let user late in: the password is wrong")
+        await wait_for_reason(address, "does not let user late in: the password is wrong")
         await broker.add_user("late")
-        await until_trouble(address, "let user late do what `api` needs: grant ")
+        await wait_for_reason(address, "let user late do what `api` needs: grant ")
         await broker.grant("late", rights_of(Process.API))
-        # the topics are as they must be; that no worker runs is another matter
-        await until_trouble(address, "no worker")
+        # the rights are complete now, and no worker runs
+        await wait_for_reason(address, "no worker")
         assert running.stop() == 0
 
 
-# -- while it runs
+# -- changes while the product runs
 
 
-async def test_a_password_and_a_right_that_are_taken_away_while_it_runs(
+async def test_a_user_and_a_right_are_removed_while_the_product_runs(
     broker: SecuredBroker, tmp_path: Path
 ) -> None:
-    """On a listener whose sessions end after two seconds, as a broker's should."""
+    """The listener ends each session after two seconds, so that clients log in again."""
     for user, process in (("live-api", Process.API), ("live-worker", Process.WORKER)):
         await broker.add_user(user)
         await broker.grant(user, rights_of(process))
@@ -372,30 +372,30 @@ async def test_a_password_and_a_right_that_are_taken_away_while_it_runs(
         environment=broker.user("live-worker", "SCRAM"),
     )
     with serving, working:
-        await until_ready(address)
-        note = tmp_path / "worker/workers/worker-1/http-address"
-        workers = note.read_text()
-        await until_ready(workers)
+        await wait_until_ready(address)
+        address_file = tmp_path / "worker/workers/worker-1/http-address"
+        workers = address_file.read_text()
+        await wait_until_ready(workers)
 
         for user, own in (("live-api", address), ("live-worker", workers)):
             await broker.remove_user(user)
-            await until_trouble(own, f"does not let user {user} in: the password is wrong")
+            await wait_for_reason(own, f"does not let user {user} in: the password is wrong")
             await broker.add_user(user)
-            await until_ready(own)
+            await wait_until_ready(own)
 
         for user, own, right in (
             ("live-api", address, Right(Operation.READ, "topic", STORES.name)),
             ("live-worker", workers, Right(Operation.WRITE, "topic", STORES.name)),
         ):
             await broker.revoke(user, right)
-            await until_trouble(own, f"grant {right.operation} on topic {STORES.name}")
+            await wait_for_reason(own, f"grant {right.operation} on topic {STORES.name}")
             await broker.grant(user, [right])
-            await until_ready(own)
+            await wait_until_ready(own)
 
         right = Right(Operation.WRITE, "topic", STORE_STATUS.name)
         await broker.revoke("live-api", right)
-        await until_trouble(address, f"grant Write on topic {STORE_STATUS.name}")
+        await wait_for_reason(address, f"grant Write on topic {STORE_STATUS.name}")
         assert await post(address, OTHER) == 503
         await broker.grant("live-api", [right])
-        await until_ready(address)
+        await wait_until_ready(address)
         assert await post(address, OTHER) == 202

@@ -1,4 +1,4 @@
-"""Simulated stores against the running product: what was acknowledged is what reports say."""
+"""Simulated stores on the running product: reports agree with the acknowledged polls."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FAULTS = FaultRates(outages=0.6, flapping=0.2, skewed=0.5, late=0.6, duplicates=
 
 @pytest.fixture(scope="module")
 def address(kafka_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running product with two workers on the broker of the tests."""
+    """Start a product with two workers on the broker of the tests, and return its address."""
     running, address = up(
         tmp_path_factory.mktemp("up"),
         "--workers",
@@ -50,13 +50,13 @@ def address(kafka_settings: Settings, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def fast_clock(start: int, speed: int) -> Callable[[], int]:
-    """A clock that begins at `start` and is so many times as fast."""
-    began = time.monotonic()
-    return lambda: start + int((time.monotonic() - began) * speed * SECOND)
+    """Make a clock that starts at `start`, and is `speed` times as fast as the real time."""
+    started = time.monotonic()
+    return lambda: start + int((time.monotonic() - started) * speed * SECOND)
 
 
 def recorded(path: Path) -> dict[str, list[tuple[datetime, str]]]:
-    """The polls of a recorded file by store, as `replay` reads them."""
+    """Read the polls of a recorded file as `replay` does, and return them by store."""
     table = Table(path, POLLS)
     stores = StoreNumbers()
     polls: dict[str, list[tuple[datetime, str]]] = {}
@@ -71,10 +71,10 @@ def recorded(path: Path) -> dict[str, list[tuple[datetime, str]]]:
 
 
 @pytest.mark.parametrize(("via", "seed"), [("http", 11), ("kafka", 12)])
-async def test_reports_say_what_was_acknowledged(
+async def test_reports_agree_with_the_acknowledged_polls(
     address: str, kafka_settings: Settings, tmp_path: Path, via: str, seed: int
 ) -> None:
-    """Three days of forty stores in a few seconds, with every fault there is."""
+    """The simulation sends three days of forty stores in a few seconds, with every fault."""
     end = time.time_ns() // 1000 - DAY
     start = end - 3 * DAY
     simulation = Simulation(40, 15 * MINUTE, seed=seed, faults=FAULTS)
@@ -114,39 +114,39 @@ async def test_reports_say_what_was_acknowledged(
         assert row == csv_row(store_id, minutes).rstrip()
 
 
-def test_the_command_plays_refuses_records_and_ends_on_ctrl_c(
+def test_the_command_counts_and_records_polls_and_ends_on_ctrl_c(
     address: str, kafka_settings: Settings, tmp_path: Path
 ) -> None:
     path = tmp_path / "polls.csv"
-    began = datetime.now(UTC).isoformat()
+    started = datetime.now(UTC).isoformat()
     arguments = ["simulate", "--stores", "40", "--every", "500ms", "--seed", "13"]
     arguments += ["--skewed", "0.5", "--register", "--record", str(path), "--api", address]
     arguments += ["--data-dir", str(tmp_path / "unused")]
     with Running(*arguments, environment=broker_environment(kafka_settings)) as running:
         running.wait_for(r"hours and zones of 40 stores are registered")
-        # a line of figures comes once stores have pinged for ten seconds
+        # the command prints figures after ten seconds
         running.wait_for(r"pings/s sent, .* acknowledged in .* of 40 stores down")
         assert running.stop(signal.SIGINT) == 0
-    said = "\n".join(running.lines)
-    assert "Traceback" not in said
+    output = "\n".join(running.lines)
+    assert "Traceback" not in output
     counts = re.search(
         r"([\d,]+) pings sent, ([\d,]+) acknowledged, ([\d,]+) refused, 0 failed, 0 without",
-        said,
+        output,
     )
-    assert counts is not None, said
-    sent, acknowledged, refused = (int(text.replace(",", "")) for text in counts.groups())
-    assert sent == acknowledged + refused
-    assert refused > 0
-    assert f"{acknowledged:,} acknowledged polls added to {path}" in said
+    assert counts is not None, output
+    sent, acknowledged, rejected = (int(text.replace(",", "")) for text in counts.groups())
+    assert sent == acknowledged + rejected
+    assert rejected > 0
+    assert f"{acknowledged:,} acknowledged polls added to {path}" in output
     assert sum(map(len, recorded(path).values())) == acknowledged
 
     listed = run(
-        *("dead-letters", "list", "--reason", "ahead of the clock", "--since", began),
+        *("dead-letters", "list", "--reason", "ahead of the clock", "--since", started),
         *("--limit", "100000", "--data-dir", str(tmp_path / "unused")),
         environment=broker_environment(kafka_settings),
     )
     assert listed.returncode == 0, listed.stderr
-    # a request that is sent again is refused again; a body without a good item is one letter
+    # a request that is sent again is rejected again; a body without a valid item is one dead letter
     whole = re.compile(r"no item is accepted \((\d+) refused\)")
     matches = [whole.search(line) for line in listed.stdout.splitlines()]
-    assert sum(1 if match is None else int(match[1]) for match in matches) >= refused
+    assert sum(1 if match is None else int(match[1]) for match in matches) >= rejected

@@ -1,4 +1,4 @@
-"""A broker that was frozen, while another one took over what it led, is not believed."""
+"""End offsets are not those of a broker that was frozen while another one became the leader."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def create(settings: Settings) -> None:
         await admin.close()
 
 
-async def acknowledge_one_each(settings: Settings) -> None:
+async def write_one_each(settings: Settings) -> None:
     """Write one record to every partition, and wait until all are acknowledged."""
     client = producer(settings)
     await client.start()
@@ -56,28 +56,28 @@ async def acknowledge_one_each(settings: Settings) -> None:
         await client.stop()
 
 
-async def test_what_others_acknowledged_while_the_leader_was_frozen_is_below_the_end(
+async def test_records_acknowledged_while_the_leader_was_frozen_are_below_the_end_offset(
     brokers: JavaKafkaCluster, tmp_path: Path
 ) -> None:
     settings = resolve_bootstrap(Settings.from_environment(os.environ, data_dir=tmp_path))
     await create(settings)
-    await acknowledge_one_each(settings)
-    everywhere = [TopicPartition(TOPIC, partition) for partition in range(PARTITIONS)]
+    await write_one_each(settings)
+    partitions = [TopicPartition(TOPIC, partition) for partition in range(PARTITIONS)]
     ends = EndOffsetFetcher(settings)
     await ends.start()
     try:
-        assert await ends.fetch(everywhere) == dict.fromkeys(everywhere, 1)
+        assert await ends.fetch(partitions) == dict.fromkeys(partitions, 1)
         _, *others = settings.kafka_bootstrap.split(",")
         frozen = brokers.node(1)
         frozen.pause()
         try:
-            # the others lead now what the frozen one led, and acknowledge without it
-            await acknowledge_one_each(settings.replace(kafka_bootstrap=",".join(others)))
-            asking = asyncio.create_task(ends.fetch(everywhere))
-            # its question to the frozen broker waits in the socket
+            # the other brokers lead all partitions now, and acknowledge without the frozen one
+            await write_one_each(settings.replace(kafka_bootstrap=",".join(others)))
+            fetching = asyncio.create_task(ends.fetch(partitions))
+            # the request to the frozen broker waits in the socket
             await asyncio.sleep(0.05)
         finally:
             frozen.resume()
-        assert await asking == dict.fromkeys(everywhere, 2)
+        assert await fetching == dict.fromkeys(partitions, 2)
     finally:
         await ends.stop()

@@ -1,4 +1,4 @@
-"""The id of a topic: what tells a topic from another one that had its name before."""
+"""The id of a topic differs from the id of a deleted topic that had the same name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def create(admin: AIOKafkaAdminClient, name: str, partitions: int) -> None
         ((_, code, message),) = response.topic_errors
         if code == 0:
             return
-        # the one that was deleted is going
+        # the broker has not removed the deleted topic yet
         assert code == 36, message
         await asyncio.sleep(0.1)
 
@@ -53,7 +53,7 @@ async def test_a_topic_that_is_deleted_and_made_anew_has_another_id(
     await create(admin, name, 3)
     await create(admin, other, 1)
     first = await described(admin, name)
-    # what a client may do, a broker without an authorizer tells as well: everything
+    # a broker without an authorizer answers that its clients may do everything
     operations = first.operations
     assert operations
     assert first == TopicDescription(name, first.id, 3, replicas=1, operations=operations)

@@ -1,4 +1,4 @@
-"""Topics that somebody else made, changed or deleted, on a broker of these tests' own."""
+"""Topics that another program has created, changed or deleted, on a broker of these tests."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from stream_app.kafka.topic_ids import describe_topics
 from stream_app.kafka.topic_watch import ASK_EVERY_SECONDS
 from stream_app.local.kafka.choose import choose_broker
 from stream_app.settings import Settings
-from tests.integration.gateways import gateway, now
+from tests.integration.gateways import now, running_gateway
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def admin(own_broker: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 @pytest.fixture
 async def settings(own_broker: Settings, admin: AIOKafkaAdminClient, tmp_path: Path) -> Settings:
-    """A broker without topics."""
+    """Delete all topics of the broker, and return its settings."""
     await delete(admin, [spec.name for spec in ALL_TOPICS])
     return own_broker.replace(data_dir=tmp_path)
 
@@ -79,31 +79,31 @@ async def config_of(admin: AIOKafkaAdminClient, *names: str) -> dict[str, dict[s
     return {name: {e[0]: e[1] for e in entries} for _, _, _, name, entries in response.resources}
 
 
-async def until(condition: Any, seconds: float = 30.0) -> Any:
+async def wait_for(condition: Any, seconds: float = 30.0) -> Any:
     async with asyncio.timeout(seconds):
-        while not (found := await condition()):  # noqa: ASYNC110  other processes
+        while not (result := await condition()):  # noqa: ASYNC110  other processes
             await asyncio.sleep(0.05)
-        return found
+        return result
 
 
-async def until_set(admin: AIOKafkaAdminClient, topic: str, setting: str, value: str) -> None:
-    """A broker answers with the old value for a moment."""
+async def wait_until_set(admin: AIOKafkaAdminClient, topic: str, setting: str, value: str) -> None:
+    """Wait for the new value of a setting: a broker answers with the old one for a moment."""
 
     async def is_set() -> bool:
         return (await config_of(admin, topic))[topic].get(setting) == value
 
-    await until(is_set)
+    await wait_for(is_set)
 
 
-async def poll(settings: Settings, store_id: str) -> None:
+async def send_poll(settings: Settings, store_id: str) -> None:
     async with RecordSink(settings) as sink:
         value = encode_poll_batch(store_id, [(now() - MINUTE, True)])
         await sink.send(STORE_STATUS, store_id.encode(), value)
 
 
-async def knows(asked: Gateway, store_id: str) -> bool:
+async def is_known(gateway: Gateway, store_id: str) -> bool:
     try:
-        return await asked.store_service.store_exists(store_id)
+        return await gateway.store_service.store_exists(store_id)
     except WorkersBehindError:
         return False
 
@@ -125,12 +125,12 @@ async def test_topics_made_with_kafkas_defaults_are_put_right(
 
     assert await ensure_topics(settings) == 0
 
-    await until_set(admin, ALL_TOPICS[-1].name, "cleanup.policy", ALL_TOPICS[-1].cleanup)
+    await wait_until_set(admin, ALL_TOPICS[-1].name, "cleanup.policy", ALL_TOPICS[-1].cleanup)
     configs = await config_of(admin, *(spec.name for spec in ALL_TOPICS))
     for spec in ALL_TOPICS:
         assert configs[spec.name].keys() >= set(CHECKED_SETTINGS)
         assert differences(spec, settings, configs[spec.name], 1) == []
-        assert configs[spec.name]["segment.ms"] == "777777", "an operator's own affair"
+        assert configs[spec.name]["segment.ms"] == "777777", "operators choose it"
     assert configs["stores"]["cleanup.policy"] == "compact"
     assert configs[POLLS]["message.timestamp.type"] == "LogAppendTime"
 
@@ -143,18 +143,18 @@ async def test_report_retention_that_grows_is_followed(
 
     fortnight = str(14 * DAY // 1000)
     for name in ("report-requests", "report-results", "webhooks"):
-        await until_set(admin, name, "retention.ms", fortnight)
-    await until_set(admin, "report-results", "min.compaction.lag.ms", fortnight)
+        await wait_until_set(admin, name, "retention.ms", fortnight)
+    await wait_until_set(admin, "report-results", "min.compaction.lag.ms", fortnight)
 
 
 async def test_a_change_that_the_broker_refuses_is_in_its_words(
     settings: Settings, admin: AIOKafkaAdminClient
 ) -> None:
     await ensure_topics(settings)
-    # no lag can be longer than the longest lag
+    # the broker refuses a least lag that is longer than the longest one
     own = {"min.compaction.lag.ms": "1", "max.compaction.lag.ms": "5"}
     await ask_any_broker(admin, IncrementalAlterConfigsRequest({"report-results": own}))
-    await until_set(admin, "report-results", "max.compaction.lag.ms", "5")
+    await wait_until_set(admin, "report-results", "max.compaction.lag.ms", "5")
 
     with pytest.raises(PrerequisiteError) as refused:
         await ensure_topics(settings)
@@ -173,25 +173,25 @@ async def test_a_partition_that_is_added_is_not_silently_unread(
     await ensure_topics(settings)
     log_file = settings.data_dir / "worker.log"
     before, after = str(uuid.uuid4()), str(uuid.uuid4())
-    async with running_worker(settings, log_file=log_file), gateway(settings) as asked:
-        await poll(settings, before)
-        await until(lambda: knows(asked, before))
-        assert await asked.readiness.unavailable_reason() is None
+    async with running_worker(settings, log_file=log_file), running_gateway(settings) as gateway:
+        await send_poll(settings, before)
+        await wait_for(lambda: is_known(gateway, before))
+        assert await gateway.readiness.unavailable_reason() is None
 
         await admin.create_partitions({POLLS: NewPartitions(5)})
 
-        trouble = await until(asked.readiness.unavailable_reason, seconds=15)
-        assert f"{POLLS}: partitions is 5, must be 4" in trouble
-        await until(lambda: _says(log_file, f"ERROR .*{POLLS}: partitions is 5"), seconds=15)
-        # whoever goes by the settings is heard as before
-        await poll(settings, after)
-        await until(lambda: knows(asked, after))
+        reason = await wait_for(gateway.readiness.unavailable_reason, seconds=15)
+        assert f"{POLLS}: partitions is 5, must be 4" in reason
+        await wait_for(lambda: _logged(log_file, f"ERROR .*{POLLS}: partitions is 5"), seconds=15)
+        # polls of clients that use the number of partitions in the settings count as before
+        await send_poll(settings, after)
+        await wait_for(lambda: is_known(gateway, after))
 
     with pytest.raises(PrerequisiteError, match=f"{POLLS}: partitions is 5, must be 4"):
         await ensure_topics(settings)
 
 
-async def _says(log_file: Path, pattern: str) -> bool:
+async def _logged(log_file: Path, pattern: str) -> bool:
     return re.search(pattern, await asyncio.to_thread(log_file.read_text)) is not None
 
 
@@ -200,32 +200,32 @@ async def test_a_source_topic_made_anew_is_waited_for_until_a_worker_has_it(
 ) -> None:
     await ensure_topics(settings)
     old, new = str(uuid.uuid4()), str(uuid.uuid4())
-    async with gateway(settings) as asked:
+    async with running_gateway(settings) as gateway:
         async with running_worker(settings):
-            # the new topic reaches as far as the old one did: offsets alone do not tell
-            await poll(settings, old)
-            await until(lambda: knows(asked, old))
+            # the new topic gets at least as many records: offsets alone do not tell it from the old
+            await send_poll(settings, old)
+            await wait_for(lambda: is_known(gateway, old))
         await delete(admin, [POLLS])
         await ensure_topics(settings)
         for _ in range(3):
-            await poll(settings, old)
-        await poll(settings, new)
+            await send_poll(settings, old)
+        await send_poll(settings, new)
         await asyncio.sleep(2 * ASK_EVERY_SECONDS)
 
-        for question in (
-            asked.store_service.store_exists(new),
-            asked.store_service.page("", "", 10),
-            asked.store_service.get(new),
+        for query in (
+            gateway.store_service.store_exists(new),
+            gateway.store_service.page("", "", 10),
+            gateway.store_service.get(new),
         ):
             with pytest.raises(WorkersBehindError):
-                await question
-        trouble = await asked.readiness.unavailable_reason()
-        assert trouble is not None
-        assert "no worker owns partitions" in trouble
+                await query
+        reason = await gateway.readiness.unavailable_reason()
+        assert reason is not None
+        assert "no worker owns partitions" in reason
 
         async with running_worker(settings):
-            await until(lambda: knows(asked, new))
-            assert new in await asked.store_service.page("", "", 10)
+            await wait_for(lambda: is_known(gateway, new))
+            assert new in await gateway.store_service.page("", "", 10)
 
 
 async def test_a_worker_whose_topic_is_made_anew_ends_and_reads_it_when_it_is_back(
@@ -234,17 +234,17 @@ async def test_a_worker_whose_topic_is_made_anew_ends_and_reads_it_when_it_is_ba
     await ensure_topics(settings)
     log_file = settings.data_dir / "worker.log"
     old, new = str(uuid.uuid4()), str(uuid.uuid4())
-    async with gateway(settings) as asked:
+    async with running_gateway(settings) as gateway:
         async with running_worker(settings, log_file=log_file) as worker:
             for _ in range(5):
-                await poll(settings, old)
-            await until(lambda: knows(asked, old))
+                await send_poll(settings, old)
+            await wait_for(lambda: is_known(gateway, old))
             await delete(admin, [POLLS])
             await ensure_topics(settings)
-            await poll(settings, new)
-            assert await asyncio.wait_for(worker.ended(), 30) == 1
+            await send_poll(settings, new)
+            assert await asyncio.wait_for(worker.wait_until_ended(), 30) == 1
         assert f"topic {POLLS} was deleted and made anew" in log_file.read_text()
 
         async with running_worker(settings):
-            await until(lambda: knows(asked, new))
-            assert await asked.store_service.store_exists(old)
+            await wait_for(lambda: is_known(gateway, new))
+            assert await gateway.store_service.store_exists(old)

@@ -1,4 +1,4 @@
-"""Polls of a client that uses Kafka transactions: markers between the records, and aborted ones."""
+"""Polls of a client that uses Kafka transactions, with markers and aborted records among them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stream_app.contracts.topics import APP_ID, REPORT_REQUESTS, STORE_STATUS
 from stream_app.domain.timestamps import HOUR, SECOND, format_instant
 from stream_app.kafka.clients import connection
 from stream_app.kafka.offset_gaps import OffsetGap, OffsetGaps
-from tests.integration.gateways import finished, gateway
+from tests.integration.gateways import running_gateway, wait_until_finished
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def poll(store_id: str, instant: int, status: str) -> bytes:
 async def test_reports_and_commits_go_on_over_the_markers(
     kafka_settings: Settings, client: AIOKafkaProducer, tmp_path: Path
 ) -> None:
-    """The end offset counts a marker, which a reader must pass; Faust commits one a second."""
+    """The end offset includes markers, which a reader must skip; Faust commits once a second."""
     settings = kafka_settings.replace(data_dir=tmp_path, report_deadline=60 * SECOND)
     store_id, now = str(uuid.uuid4()), time.time_ns() // 1000
     partition = partition_of(store_id.encode(), settings.partitions)
@@ -63,17 +63,17 @@ async def test_reports_and_commits_go_on_over_the_markers(
     await client.begin_transaction()
     await send(STORE_STATUS.name, poll(store_id, now - HOUR, "inactive"))
     await client.abort_transaction()
-    # the aborted record and two markers stand behind the last one that counts
+    # the aborted record and two markers come after the last record that counts
     end = last + 4
     report_id = str(uuid.uuid4())
     request = {"report_id": report_id, "store_id": store_id, "reference_time": format_instant(now)}
 
-    async with gateway(settings) as api, running_worker(settings) as worker:
+    async with running_gateway(settings) as api, running_worker(settings) as worker:
         async with client.transaction():
             await send(REPORT_REQUESTS.name, orjson.dumps(request))
         while await api.report_service.report(report_id) is None:  # noqa: ASYNC110  the API reads it on its own
             await asyncio.sleep(0.05)
-        state = await finished(api, report_id)
+        state = await wait_until_finished(api, report_id)
         assert state.status == "complete", state.reason
         assert state.document is not None
         assert state.document.fields["polls_counted"] == TRANSACTIONS
@@ -81,23 +81,23 @@ async def test_reports_and_commits_go_on_over_the_markers(
         code = await worker.stop()
     assert code == 0
     assert await committed(settings, partition) == last + 1
-    where = TopicPartition(STORE_STATUS.name, partition)
+    polls = TopicPartition(STORE_STATUS.name, partition)
     gaps = OffsetGaps(settings)
     await gaps.start()
     try:
-        empty = await gaps.inspect({where: (last + 1, end)})
-        assert empty == {where: OffsetGap(lost_end=last + 1, next_offset=end)}
-        held = await gaps.inspect({where: (last - 1, end)})
-        assert held == {where: OffsetGap(lost_end=last - 1, next_offset=last)}
+        empty = await gaps.inspect({polls: (last + 1, end)})
+        assert empty == {polls: OffsetGap(lost_end=last + 1, next_offset=end)}
+        with_record = await gaps.inspect({polls: (last - 1, end)})
+        assert with_record == {polls: OffsetGap(lost_end=last - 1, next_offset=last)}
     finally:
         await gaps.stop()
 
 
 async def committed(settings: Settings, partition: int) -> int:
-    wanted = TopicPartition(STORE_STATUS.name, partition)
+    topic_partition = TopicPartition(STORE_STATUS.name, partition)
     admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()
     try:
-        return int((await admin.list_consumer_group_offsets(APP_ID))[wanted].offset)
+        return int((await admin.list_consumer_group_offsets(APP_ID))[topic_partition].offset)
     finally:
         await admin.close()

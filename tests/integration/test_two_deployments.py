@@ -1,4 +1,4 @@
-"""Two deployments with a prefix each on one cluster: each sees only what is its own."""
+"""Two deployments on one cluster have a prefix each, and see only their own records."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def _each_sees_its_own(
                 assert answer.status == 202
             await until_known(addresses[prefix], store_id)
             reports[prefix] = await http.trigger(store_id)
-            status, _ = await http.finished(reports[prefix])
+            status, _ = await http.wait_until_finished(reports[prefix])
             assert status == 200
             document = await (await http._session.get("/asyncapi.json")).json()
             assert {c["address"] for c in document["channels"].values()} == {
@@ -125,13 +125,13 @@ async def _dead_letters_stay_where_they_are(
         while f"{red}store-status" not in await listed(red):
             pass
     assert f"{red}store-status" not in await listed(blue)
-    letter = re.search(r"^\s*(\d+)", await listed(red), re.MULTILINE)
-    assert letter is not None
+    dead_letter = re.search(r"^\s*(\d+)", await listed(red), re.MULTILINE)
+    assert dead_letter is not None
     again = await asyncio.to_thread(
         run,
         "dead-letters",
         "replay",
-        letter[1],
+        dead_letter[1],
         "--set-value",
         str(mended),
         environment=environments[red],

@@ -1,4 +1,4 @@
-"""What `POST /stores/{store_id}/status` acknowledged is in every view that is asked for next."""
+"""Every view that is requested after a 202 of `POST /stores/{store_id}/status` has the poll."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from stream_app.domain.timestamps import HOUR, SECOND, format_instant, parse_instant
 from tests.fakes import now
-from tests.integration.test_api_ingestion import api
+from tests.integration.test_api_ingestion import api_client
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 TIMES = 100
 
 
-async def poll(client: TestClient, store: str, status: str, instant: int) -> None:
+async def send_poll(client: TestClient, store: str, status: str, instant: int) -> None:
     body = {"status": status, "timestamp_utc": format_instant(instant)}
     response = await client.post(f"/stores/{store}/status", json=body)
     assert response.status == 202, await response.text()
 
 
-async def ready(client: TestClient) -> None:
-    """Wait until workers own all partitions: before that the API says 503, which is right."""
+async def wait_until_ready(client: TestClient) -> None:
+    """Wait until workers own all partitions: before that the API answers 503."""
     while (await client.get("/readyz")).status != 200:  # noqa: ASYNC110  another process starts
         await asyncio.sleep(0.05)
 
@@ -46,15 +46,15 @@ async def test_the_summary_and_the_data_of_the_store_page_cover_the_poll(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
     settings = kafka_settings.replace(data_dir=tmp_path)
-    began = now() - HOUR
+    first = now() - HOUR
     old = str(uuid.uuid4())
-    async with api(settings) as client, running_worker(settings, "worker-1"):
-        await ready(client)
+    async with api_client(settings) as client, running_worker(settings, "worker-1"):
+        await wait_until_ready(client)
         for number in range(TIMES):
-            # a store that has polls, and one that nobody has heard of
+            # a store that has polls, and a new one
             store = old if number % 2 else str(uuid.uuid4())
-            instant, status = began + number * SECOND, "active" if number % 4 < 2 else "inactive"
-            await poll(client, store, status, instant)
+            instant, status = first + number * SECOND, "active" if number % 4 < 2 else "inactive"
+            await send_poll(client, store, status, instant)
 
             summary = await view_of(client, f"/stores/{store}/summary")
 
@@ -73,16 +73,19 @@ async def test_the_summary_and_the_data_of_the_store_page_cover_the_poll(
 
 async def test_a_badge_covers_the_poll(kafka_settings: Settings, tmp_path: Path) -> None:
     settings = kafka_settings.replace(data_dir=tmp_path, reference_clock="wall")
-    async with api(settings) as client, running_worker(settings, "worker-1"):
-        await ready(client)
+    async with api_client(settings) as client, running_worker(settings, "worker-1"):
+        await wait_until_ready(client)
         for _ in range(TIMES):
             store = str(uuid.uuid4())
-            await poll(client, store, "active", now() - HOUR)
+            await send_poll(client, store, "active", now() - HOUR)
             response = await client.get(f"/badges/{store}.svg", params={"window": "hour"})
             assert response.status == 200
             first = await response.text()
             await asyncio.gather(
-                *(poll(client, store, "inactive", now() - number * SECOND) for number in (60, 1))
+                *(
+                    send_poll(client, store, "inactive", now() - number * SECOND)
+                    for number in (60, 1)
+                )
             )
             second = await (await client.get(f"/badges/{store}.svg?window=hour")).text()
             assert "uptime hour: 100%" in first

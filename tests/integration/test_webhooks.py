@@ -1,4 +1,4 @@
-"""A webhook of a real report, through the death of the API that was about to deliver it."""
+"""Webhooks of real reports are delivered although the API that has them is killed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from stream_app.kafka.clients import connection
 from stream_app.local.processes.environment import environment_of
 from stream_app.local.processes.ports import free_ports
 from tests.integration.gateways import now
-from tests.integration.topic_records import records_of
+from tests.integration.topic_records import read_records
 from tests.integration.worker_process import running_worker
 from tests.unit.api.webhooks.receiver import KEY, SECRET, Receiver
 
@@ -46,13 +46,13 @@ pytestmark = pytest.mark.kafka
 
 
 class ApiProcess:
-    """One that runs."""
+    """An API that runs as a process of its own."""
 
     def __init__(self, process: asyncio.subprocess.Process, address: str) -> None:
         self._process = process
         self.address = address
 
-    async def end(self, number: int) -> None:
+    async def stop(self, number: int) -> None:
         if self._process.returncode is None:
             self._process.send_signal(number)
         await self._process.wait()
@@ -70,15 +70,15 @@ async def running_api(settings: Settings) -> AsyncIterator[ApiProcess]:
     try:
         yield api
     finally:
-        await api.end(signal.SIGTERM)
+        await api.stop(signal.SIGTERM)
 
 
-async def asked_for(api: ApiProcess, path: str, **wanted: Any) -> str:
-    """The id of a report; the API may have to connect first."""
+async def request_report(api: ApiProcess, path: str, **body: Any) -> str:
+    """Request a report as soon as the API has connected to the broker, and return its id."""
     async with aiohttp.ClientSession() as session:
         while True:
             try:
-                async with session.post(api.address + path, json=wanted) as response:
+                async with session.post(api.address + path, json=body) as response:
                     if response.status == 202:
                         return str((await response.json())["report_id"])
                     assert response.status == 503, await response.text()
@@ -88,7 +88,7 @@ async def asked_for(api: ApiProcess, path: str, **wanted: Any) -> str:
 
 
 def verified(headers: dict[str, str], body: bytes) -> dict[str, Any]:
-    """What a receiver takes: its signature is good."""
+    """Check the signature of a webhook as a receiver does, and return the content."""
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     expected = "v1," + base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
     assert hmac.compare_digest(headers["webhook-signature"], expected)
@@ -97,20 +97,20 @@ def verified(headers: dict[str, str], body: bytes) -> dict[str, Any]:
     return content
 
 
-async def all_committed(settings: Settings) -> None:
-    """Wait until the group is done with all that the topic holds."""
+async def wait_until_all_committed(settings: Settings) -> None:
+    """Wait until the group has committed the end offsets of the topic."""
     consumer = AIOKafkaConsumer(
         **connection(settings), group_id=WEBHOOKS_GROUP, enable_auto_commit=False
     )
     await consumer.start()
     try:
-        places = [
+        partitions = [
             TopicPartition(WEBHOOKS.name, partition)
             for partition in range(WEBHOOKS.partitions(settings))
         ]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        while any([(await consumer.committed(p) or 0) < end for p, end in ends.items()]):  # noqa: ASYNC110  Kafka tells nobody
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        while any([(await consumer.committed(p) or 0) < end for p, end in ends.items()]):  # noqa: ASYNC110  a commit of another process
             await asyncio.sleep(0.1)
     finally:
         await consumer.stop()
@@ -134,36 +134,38 @@ async def test_an_api_killed_between_completion_and_delivery(
             webhook_secret=SECRET,
         )
         store, newest = await store_with_polls(settings)
-        wanted = {"webhook": {"url": receiver.url}, "reference_time": format_instant(newest)}
+        body = {"webhook": {"url": receiver.url}, "reference_time": format_instant(newest)}
         async with running_worker(settings):
             async with running_api(settings) as doomed:
-                report_id = await asked_for(doomed, f"/trigger_report/{store}", **wanted)
-                # the report is complete: it was tried, and is to be tried again
+                report_id = await request_report(doomed, f"/trigger_report/{store}", **body)
+                # the report is complete: one delivery has failed, and another one is due
                 await receiver.heard_so_many(1)
-                await doomed.end(signal.SIGKILL)
+                await doomed.stop(signal.SIGKILL)
             tried = len(receiver.heard)
             receiver.answers = [204]
             async with running_api(settings) as api:
                 await receiver.heard_so_many(tried + 1)
-                # and a new one, of many stores
-                fleet_id = await asked_for(api, "/trigger_report", **wanted)
+                # a webhook of a new report of many stores
+                fleet_id = await request_report(api, "/trigger_report", **body)
                 await receiver.heard_so_many(tried + 2)
-                await all_committed(settings)
+                await wait_until_all_committed(settings)
 
-    told = [verified(*heard) for heard in receiver.heard]
-    assert [content["data"]["report_id"] for content in told] == [
+    contents = [verified(*heard) for heard in receiver.heard]
+    assert [content["data"]["report_id"] for content in contents] == [
         *[report_id] * (tried + 1),
         fleet_id,
     ]
-    assert {content["type"] for content in told} == {"report.complete"}
-    assert told[0]["data"] == {
+    assert {content["type"] for content in contents} == {"report.complete"}
+    assert contents[0]["data"] == {
         "report_id": report_id,
         "status": "complete",
         "location": f"/get_report/{report_id}",
     }
 
 
-async def test_two_apis_share_them_and_one_dies(kafka_settings: Settings, tmp_path: Path) -> None:
+async def test_two_apis_share_the_webhooks_and_one_dies(
+    kafka_settings: Settings, tmp_path: Path
+) -> None:
     async with Receiver(204) as receiver, Receiver(410) as gone:
         settings = kafka_settings.replace(
             data_dir=tmp_path,
@@ -178,44 +180,44 @@ async def test_two_apis_share_them_and_one_dies(kafka_settings: Settings, tmp_pa
             running_api(settings) as api,
         ):
 
-            async def ask(asked: ApiProcess, url: str) -> str:
-                return await asked_for(asked, path, reference_time=at, webhook={"url": url})
+            async def request(process: ApiProcess, url: str) -> str:
+                return await request_report(process, path, reference_time=at, webhook={"url": url})
 
-            ids = [await ask(each, receiver.url) for each in (doomed, api) for _ in range(10)]
-            refused = await ask(api, gone.url)
-            await doomed.end(signal.SIGKILL)
-            ids += [await ask(api, receiver.url) for _ in range(5)]
-            await all_committed(settings)
-        letters = await records_of(settings, DEAD_LETTERS)
+            ids = [await request(each, receiver.url) for each in (doomed, api) for _ in range(10)]
+            refused = await request(api, gone.url)
+            await doomed.stop(signal.SIGKILL)
+            ids += [await request(api, receiver.url) for _ in range(5)]
+            await wait_until_all_committed(settings)
+        records = await read_records(settings, DEAD_LETTERS)
 
-    told = [verified(*heard)["data"]["report_id"] for heard in receiver.heard]
-    assert set(told) == set(ids), "each at least once"
+    delivered = [verified(*heard)["data"]["report_id"] for heard in receiver.heard]
+    assert set(delivered) == set(ids), "each at least once"
     assert {headers["webhook-id"] for headers, _ in gone.heard} == {refused}
     reasons = [
-        letter.reason
-        for letter in (decode_dead_letter(record.value) for record in letters)
-        if letter.source.get("topic") == WEBHOOKS.name
+        dead_letter.reason
+        for dead_letter in (decode_dead_letter(record.value) for record in records)
+        if dead_letter.source.get("topic") == WEBHOOKS.name
     ]
     assert set(reasons) == {"answered 410: it wants no more"}
 
 
-async def test_a_place_that_is_down_holds_up_nobody_and_gets_all_once_it_is_back(
+async def test_a_receiver_that_is_down_delays_no_other_and_gets_all_webhooks_afterwards(
     kafka_settings: Settings,
 ) -> None:
-    """Those beyond its share stay in Kafka and are read again; half of them by the next owner."""
+    """Webhooks beyond the receiver's share stay in Kafka, and the next owner reads some of them."""
     down, up = "https://down.example/hook", "https://up.example/hook"
     ids = {url: [str(uuid.uuid4()) for _ in range(600)] for url in (down, up)}
     back = asyncio.Event()
-    ran: Counter[str] = Counter()
+    deliveries: Counter[str] = Counter()
 
-    async def run(webhook: Webhook) -> str | None:
+    async def deliver(webhook: Webhook) -> str | None:
         if webhook.url == down:
             await back.wait()
-        ran[webhook.report_id] += 1
+        deliveries[webhook.report_id] += 1
         return None
 
-    async def bury(letter: DeadLetter) -> None:
-        raise AssertionError(letter)
+    async def write_dead_letter(dead_letter: DeadLetter) -> None:
+        raise AssertionError(dead_letter)
 
     async with RecordSink(kafka_settings) as sink:
         for url in (down, up):
@@ -224,17 +226,19 @@ async def test_a_place_that_is_down_holds_up_nobody_and_gets_all_once_it_is_back
                 await sink.send(WEBHOOKS, report_id.encode(), value)
     limiters = [ConcurrencyLimiter(200), ConcurrencyLimiter(200)]
     for number, limiter in enumerate(limiters):
-        courier = WebhookConsumer(kafka_settings, run, bury, lambda: True, limiter=limiter)
-        await courier.start()
+        consumer = WebhookConsumer(
+            kafka_settings, deliver, write_dead_letter, lambda: True, limiter=limiter
+        )
+        await consumer.start()
         try:
             async with asyncio.timeout(60):
-                while not set(ids[up]) <= set(ran) or limiter.deferred < 500:  # noqa: ASYNC110
+                while not set(ids[up]) <= set(deliveries) or limiter.deferred < 500:  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
             assert limiter.running <= 30
             if number:
                 back.set()
-                await all_committed(kafka_settings)
+                await wait_until_all_committed(kafka_settings)
         finally:
-            await courier.stop()
-    assert {ran[report_id] for report_id in ids[down] + ids[up]} == {1}, "each once"
+            await consumer.stop()
+    assert {deliveries[report_id] for report_id in ids[down] + ids[up]} == {1}, "each once"
     assert limiters[1].deferred == 0

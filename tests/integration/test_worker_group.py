@@ -1,4 +1,4 @@
-"""A worker's place in the group: kept while it is down, given up when it is asked to stop."""
+"""The group keeps the membership of a killed worker for its next start; a stopped worker leaves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def admin(kafka_settings: Settings) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def group(admin: AIOKafkaAdminClient) -> tuple[str, list[Any]]:
-    """State and member ids of the workers' group."""
+    """Return the state and the member ids of the workers' group."""
     try:
         (response,) = await admin.describe_consumer_groups([APP_ID])
     except GroupCoordinatorNotAvailableError:
@@ -41,32 +41,32 @@ async def group(admin: AIOKafkaAdminClient) -> tuple[str, list[Any]]:
     return state, [member[0] for member in members]
 
 
-async def until_stable(admin: AIOKafkaAdminClient) -> list[Any]:
-    while (seen := await group(admin))[0] != "Stable":  # noqa: ASYNC110  another process
+async def wait_until_stable(admin: AIOKafkaAdminClient) -> list[Any]:
+    while (described := await group(admin))[0] != "Stable":  # noqa: ASYNC110  another process
         await asyncio.sleep(0.1)
-    return seen[1]
+    return described[1]
 
 
-async def test_a_worker_that_comes_back_takes_its_place_and_one_that_stops_gives_it_up(
+async def test_a_restarted_worker_replaces_its_own_member_and_a_stopped_one_leaves_the_group(
     kafka_settings: Settings, admin: AIOKafkaAdminClient, tmp_path: Path
 ) -> None:
     settings = kafka_settings.replace(data_dir=tmp_path)
     async with running_worker(settings) as worker:
-        (first,) = await until_stable(admin)
+        (first,) = await wait_until_stable(admin)
         assert await worker.stop(signal.SIGKILL) == -signal.SIGKILL
         assert await group(admin) == ("Stable", [first])
 
     async with running_worker(settings) as worker:
-        # a worker without a name of its own would be a second member beside the dead one
+        # a worker without a group instance id would be a second member beside the dead one
         while (members := (await group(admin))[1]) == [first]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         assert len(members) == 1
-        await until_stable(admin)
+        await wait_until_stable(admin)
 
         async with running_worker(settings) as twin:
-            assert await twin.ended() == 3, "a second one in the same folder"
+            assert await twin.wait_until_ended() == 3, "a second worker in the same folder"
         assert await group(admin) == ("Stable", members)
 
         assert await worker.stop() == 0
-    # its session would go on for ten seconds
+    # without leaving, its session would last ten seconds longer
     assert await group(admin) == ("Empty", [])

@@ -1,4 +1,4 @@
-"""What a backlog costs in changelog records: a slow path shows in counts, not in seconds."""
+"""The number of changelog records for a backlog shows a slow path, as times would not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stream_app.domain.timestamps import HOUR, MINUTE, WEEK
 from stream_app.kafka.applied_offsets import AppliedOffsets
 from stream_app.kafka.offsets import EndOffsetFetcher
 from stream_app.worker.facts.keys import PARTITION_KEYS
-from tests.integration.topic_records import records_of
+from tests.integration.topic_records import read_records
 from tests.integration.worker_process import running_worker
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ pytestmark = pytest.mark.kafka
 
 
 async def facts_written(settings: Settings) -> int:
-    """Changelog records that hold facts of stores; the others tell of partitions themselves."""
-    records = await records_of(settings, changelog(FACTS_TABLE))
+    """Return the number of changelog records with facts of stores, without those of partitions."""
+    records = await read_records(settings, changelog(FACTS_TABLE))
     return sum(record.key not in PARTITION_KEYS for record in records)
 
 
-async def applied(settings: Settings, tmp_path: Path) -> int:
-    """Changelog records that a new worker writes for what waits in the topics."""
+async def writes_of_a_worker(settings: Settings, tmp_path: Path) -> int:
+    """Let a new worker apply the topics, and return the number of changelog records it writes."""
     settings = settings.replace(data_dir=tmp_path)
     end_offset_fetcher = EndOffsetFetcher(settings)
     await end_offset_fetcher.start()
@@ -43,7 +43,7 @@ async def applied(settings: Settings, tmp_path: Path) -> int:
         before = await facts_written(settings)
         async with running_worker(settings) as worker:
             await progress.catch_up()
-            # it sends what it has in hand before it ends
+            # the worker sends its records in flight before it ends
             assert await worker.stop() == 0
         return await facts_written(settings) - before
     finally:
@@ -54,7 +54,7 @@ async def applied(settings: Settings, tmp_path: Path) -> int:
 async def test_a_backlog_of_single_polls_costs_fewer_writes_than_polls(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    await applied(kafka_settings, tmp_path)  # what other tests have left
+    await writes_of_a_worker(kafka_settings, tmp_path)  # the records of other tests
     now = time.time_ns() // 1000
     stores = [str(uuid.uuid4()) for _ in range(50)]
     async with RecordSink(kafka_settings) as sink:
@@ -63,16 +63,16 @@ async def test_a_backlog_of_single_polls_costs_fewer_writes_than_polls(
                 value = encode_poll(store, now - HOUR + minute * MINUTE, active=minute % 9 > 0)
                 await sink.send(STORE_STATUS, store.encode(), value)
 
-    written = await applied(kafka_settings, tmp_path)
+    written = await writes_of_a_worker(kafka_settings, tmp_path)
 
-    # each store at least once; several fetches may part its polls
+    # one write or more for each store: its polls may come in several fetches
     assert len(stores) <= written < 60 * len(stores) / 3
 
 
 async def test_a_batch_costs_a_write_a_week_that_it_touches(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
-    await applied(kafka_settings, tmp_path)  # what other tests have left
+    await writes_of_a_worker(kafka_settings, tmp_path)  # the records of other tests
     start = time.time_ns() // 1000 // WEEK * WEEK - 3 * WEEK
     stores = [str(uuid.uuid4()) for _ in range(40)]
     async with RecordSink(kafka_settings) as sink:
@@ -81,4 +81,4 @@ async def test_a_batch_costs_a_write_a_week_that_it_touches(
             value = encode_poll_batch(store, polls)
             await sink.send(STORE_STATUS, store.encode(), value)
 
-    assert await applied(kafka_settings, tmp_path) == 3 * len(stores)
+    assert await writes_of_a_worker(kafka_settings, tmp_path) == 3 * len(stores)

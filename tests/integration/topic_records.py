@@ -1,4 +1,4 @@
-"""What stands in the topics, as tests look at it."""
+"""Reads the records of topics."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 
-async def records_of(settings: Settings, spec: TopicSpec) -> list[Any]:
-    """All records that a topic holds now."""
+async def read_records(settings: Settings, spec: TopicSpec) -> list[Any]:
+    """Read all records that a topic has now."""
     consumer = AIOKafkaConsumer(**connection(settings), group_id=None)
     await consumer.start()
     try:
@@ -26,22 +26,22 @@ async def records_of(settings: Settings, spec: TopicSpec) -> list[Any]:
         consumer.assign(partitions)
         await consumer.seek_to_beginning()
         ends = await consumer.end_offsets(partitions)
-        found: list[Any] = []
+        records: list[Any] = []
         while any([await consumer.position(tp) < end for tp, end in ends.items()]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += records
-        return found
+            for fetched in (await consumer.getmany(timeout_ms=200)).values():
+                records += fetched
+        return records
     finally:
         await consumer.stop()
 
 
-async def polls_of(settings: Settings, store_id: str) -> list[tuple[int, bool]]:
-    """All polls of a store, record by record."""
-    batches = [decode_poll_batch(r.value)[0] for r in await records_of(settings, STORE_STATUS)]
+async def read_polls(settings: Settings, store_id: str) -> list[tuple[int, bool]]:
+    """Read all polls of a store, in the order of their records."""
+    batches = [decode_poll_batch(r.value)[0] for r in await read_records(settings, STORE_STATUS)]
     return [poll for batch in batches if batch.store_id == store_id for poll in batch.polls]
 
 
-async def dead_letters(settings: Settings, path: str) -> list[DeadLetter]:
-    """The dead letters of what was sent to a path of the API."""
-    letters = [decode_dead_letter(r.value) for r in await records_of(settings, DEAD_LETTERS)]
-    return [letter for letter in letters if letter.source.get("path") == path]
+async def read_dead_letters(settings: Settings, path: str) -> list[DeadLetter]:
+    """Read the dead letters of requests to a path of the API."""
+    dead_letters = [decode_dead_letter(r.value) for r in await read_records(settings, DEAD_LETTERS)]
+    return [dead_letter for dead_letter in dead_letters if dead_letter.source.get("path") == path]

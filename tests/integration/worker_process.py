@@ -1,4 +1,4 @@
-"""A worker as a process of its own, for tests that share one broker."""
+"""Runs a worker as a process of its own, for tests that share one broker."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 
 class WorkerProcess:
-    """One that runs."""
+    """A worker that runs as a process of its own."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
     async def stop(self, number: int = signal.SIGTERM) -> int:
-        """Send a signal and wait; the exit code."""
+        """Send a signal, wait for the end, and return the exit code."""
         if self._process.returncode is None:
             self._process.send_signal(number)
         return await self._process.wait()
 
-    async def ended(self) -> int:
-        """Wait for an end that comes by itself; the exit code."""
+    async def wait_until_ended(self) -> int:
+        """Wait until the worker ends by itself, and return its exit code."""
         return await self._process.wait()
 
 
@@ -39,7 +39,7 @@ class WorkerProcess:
 async def running_worker(
     settings: Settings, name: str = "worker-1", log_file: Path | None = None
 ) -> AsyncIterator[WorkerProcess]:
-    """Start a worker on the settings' data dir; it is stopped at the end."""
+    """Start a worker on the settings' data dir, and stop it at the end of the block."""
     with (log_file or Path(os.devnull)).open("ab") as log:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "stream_app.cli.main", "worker", "--name", name),
