@@ -1,4 +1,4 @@
-"""The product as a user runs it: commands in processes of their own, and HTTP."""
+"""Runs the product as a user does: commands in processes of their own, and HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ COMMAND = [sys.executable, "-m", "stream_app.cli.main"]
 def run(
     *arguments: str, timeout: float = 150, environment: Mapping[str, str] = MappingProxyType({})
 ) -> subprocess.CompletedProcess[str]:
-    """A command that ends by itself."""
+    """Run a command until it ends by itself."""
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=ROOT,
@@ -43,7 +43,7 @@ def run(
 
 
 def broker_environment(settings: Settings) -> dict[str, str]:
-    """Variables by which a command finds the broker of these settings, and logs in to it."""
+    """Return the variables with which a command finds a broker and logs in to it."""
     names = ("KAFKA_", "PARTITIONS", "REPLICATION")
     variables = environment_of(settings, {})
     return {
@@ -54,7 +54,7 @@ def broker_environment(settings: Settings) -> dict[str, str]:
 
 
 class Running:
-    """A command that stays up until it is stopped; `wait_for` reads what it says."""
+    """A command that runs until it is stopped; `wait_for` waits for a line of its output."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Running:
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.lines: list[str] = []
-        self._heard = threading.Condition()
+        self._changed = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
             [*command, *arguments],
@@ -80,28 +80,28 @@ class Running:
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            with self._heard:
+            with self._changed:
                 self.lines.append(line.rstrip())
-                self._heard.notify_all()
-        with self._heard:
+                self._changed.notify_all()
+        with self._changed:
             self._ended = True
-            self._heard.notify_all()
+            self._changed.notify_all()
 
     def wait_for(self, pattern: str, timeout: float = 90) -> re.Match[str]:
-        """The first line that matches."""
-        found: list[re.Match[str]] = []
+        """Wait for a line that matches, and return the first match."""
+        matches: list[re.Match[str]] = []
 
         def search() -> bool:
-            found[:] = [match for line in self.lines if (match := re.search(pattern, line))]
-            return bool(found) or self._ended
+            matches[:] = [match for line in self.lines if (match := re.search(pattern, line))]
+            return bool(matches) or self._ended
 
-        with self._heard:
-            self._heard.wait_for(search, timeout)
-        assert found, f"{pattern!r} was not said:\n" + "\n".join(self.lines)
-        return found[0]
+        with self._changed:
+            self._changed.wait_for(search, timeout)
+        assert matches, f"{pattern!r} was not printed:\n" + "\n".join(self.lines)
+        return matches[0]
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 60) -> int:
-        """Send a signal and wait; the exit code."""
+        """Send a signal, wait for the end, and return the exit code."""
         self.process.send_signal(number)
         code = self.process.wait(timeout)
         self._listener.join(timeout)
@@ -123,7 +123,7 @@ class Running:
 def up(
     data_dir: Path, *arguments: str, environment: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Running, str]:
-    """`store-uptime up` on a free port, ready; and the API's address."""
+    """Run `store-uptime up` until it is ready, and return it and the API's address."""
     running = Running(
         "up", "--data-dir", str(data_dir), "--api-port", "0", *arguments, environment=environment
     )
@@ -131,7 +131,7 @@ def up(
 
 
 class Http:
-    """The API as a client sees it."""
+    """An HTTP client of the API."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -144,11 +144,11 @@ class Http:
         await self._session.close()
 
     async def trigger(self, store_id: str, **body: Any) -> str:
-        """The report id of an accepted request; asks again when told to try later."""
+        """Request a report, again after each 503, and return its id once it is accepted."""
         return await self._trigger(f"/trigger_report/{store_id}", body)
 
     async def trigger_fleet(self, body: dict[str, Any]) -> str:
-        """The same for many stores."""
+        """Request a report of many stores in the same way, and return its id."""
         return await self._trigger("/trigger_report", body)
 
     async def _trigger(self, path: str, body: dict[str, Any]) -> str:
@@ -160,20 +160,20 @@ class Http:
                 await asyncio.sleep(int(response.headers["Retry-After"]))
 
     async def get(self, report_id: str, accept: str = "text/csv") -> tuple[int, str]:
-        """Status and body of a report as it stands."""
+        """Return the status and the body of a report as it is now."""
         async with self._session.get(
             f"/get_report/{report_id}", headers={"Accept": accept}
         ) as response:
             return response.status, await response.text()
 
     async def wait_until_finished(self, report_id: str) -> tuple[int, str]:
-        """Status and body of a report once it is complete or failed."""
+        """Wait until a report is complete or failed, and return its status and body."""
         while (answer := await self.get(report_id))[0] == 202:  # noqa: ASYNC110  over HTTP
             await asyncio.sleep(0.02)
         return answer
 
     async def report_row(self, store_id: str, **body: Any) -> str:
-        """The CSV row of a new report."""
+        """Request a report, and return its CSV row."""
         status, text = await self.wait_until_finished(await self.trigger(store_id, **body))
         assert status == 200, text
         return text.splitlines()[1]

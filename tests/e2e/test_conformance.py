@@ -1,4 +1,4 @@
-"""What the running product answers is what its description says, tried by schemathesis."""
+"""The running product answers as its OpenAPI document says; schemathesis tries it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ schema = load_description()
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A running product that knows the store of the examples."""
+    """Start a product that knows the store of the examples, and return its address."""
     running, address = up(tmp_path_factory.mktemp("up"), "--workers", "2")
     with running:
         poll = {"status": "active"}
@@ -32,7 +32,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-def test_the_product_serves_the_description_that_is_tried(address: str) -> None:
+def test_the_product_serves_the_document_that_is_tried(address: str) -> None:
     assert requests.get(f"{address}/openapi.json", timeout=30).json() == schema.raw_schema
 
 

@@ -1,4 +1,4 @@
-"""The product, the demo above all, as somebody runs it who installed the wheel alone."""
+"""The product works where only the wheel is installed, the demo above all."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 
 MOST_BYTES = 4_000_000
-"""Of the wheel: the sample is a megabyte, Swagger UI and the rest another one."""
+"""The largest size of the wheel; its sample data and the other files are a megabyte each."""
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`store-uptime` in an environment of its own, into which the wheel alone was installed.
+    """Install the wheel alone in an environment of its own, and return its `store-uptime`.
 
-    What the wheel depends on is found where the tests have it; this checkout is not.
+    The dependencies are those of the tests' environment; this checkout is not importable.
     """
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
@@ -48,7 +48,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (site,) = (folder / "venv/lib").glob("python*/site-packages")
     install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--no-deps"]
     subprocess.run([*install, "--quiet", str(wheel)], check=True, capture_output=True)
-    # a path alone: the editable install of the checkout beside it is not followed
+    # a .pth file of a path alone: Python does not follow the checkout's editable install in there
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     where = subprocess.run(
         [python, "-c", "import stream_app, api, producers; print(stream_app.__file__)"],
@@ -68,7 +68,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def empty(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which a command runs and leaves nothing behind."""
+    """Return the folder in which a command runs, and check that it is empty at the end."""
     yield tmp_path
     assert list(tmp_path.iterdir()) == []
 
@@ -109,9 +109,9 @@ def test_the_broker_is_prepared_and_everything_starts(
             check=False,
         )
 
-    told = run("--help")
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "replay" in told.stdout
+    usage = run("--help")
+    assert (usage.returncode, usage.stderr) == (0, "")
+    assert "replay" in usage.stdout
     prepared = run("kafka", "prepare")
     assert prepared.returncode == 0, prepared.stderr
     assert "to be used: Kafka" in prepared.stderr
@@ -123,15 +123,15 @@ def test_the_broker_is_prepared_and_everything_starts(
     assert [path.name for path in tmp_path.iterdir()] == [".store-uptime"]
 
 
-def test_it_says_what_it_is(program: Path) -> None:
-    (metadata,) = program.parents[1].glob("lib/python*/site-packages/store_uptime-*/METADATA")
-    told = metadata.read_text()
-    classifiers = set(re.findall(r"^Classifier: (.*)$", told, re.MULTILINE))
+def test_the_wheel_has_known_classifiers_and_bounded_dependencies(program: Path) -> None:
+    (file,) = program.parents[1].glob("lib/python*/site-packages/store_uptime-*/METADATA")
+    metadata = file.read_text()
+    classifiers = set(re.findall(r"^Classifier: (.*)$", metadata, re.MULTILINE))
     assert classifiers
-    assert classifiers <= set(trove_classifiers.classifiers), "what package indexes know"
-    # private members of theirs are used, or their minor releases change things
+    assert classifiers <= set(trove_classifiers.classifiers), "package indexes know them"
+    # the product uses their private members, or their minor releases break callers
     for name in ("aiokafka", "rocksdict"):
-        assert re.search(rf"^Requires-Dist: {name}<", told, re.MULTILINE)
+        assert re.search(rf"^Requires-Dist: {name}<", metadata, re.MULTILINE)
 
 
 def test_ctrl_c_in_the_middle_leaves_nothing(program: Path, empty: Path) -> None:
@@ -144,28 +144,28 @@ def test_ctrl_c_in_the_middle_leaves_nothing(program: Path, empty: Path) -> None
 
 
 def test_two_demos_at_once(program: Path, tmp_path: Path, environment: dict[str, str]) -> None:
-    """The second is refused in one line: the folder is in use, or the port that was named."""
+    """The second demo ends with one line: its folder is in use, or its port."""
     first, second = tmp_path / "one", tmp_path / "other"
     first.mkdir()
     second.mkdir()
-    kept = ("demo", "--keep")
+    command = ("demo", "--keep")
     port = {"STORE_UPTIME_API_PORT": str(free_ports(1)[0])}
     named = {**environment, **port}
-    with Running(*kept, command=[str(program)], folder=first, environment=port) as demo:
+    with Running(*command, command=[str(program)], folder=first, environment=port) as demo:
         address = demo.wait_for(r"the API stays up at (http://\S+);")[1]
-        again = subprocess.run(
-            [program, *kept], cwd=first, env=named, capture_output=True, text=True, check=False
+        folder_in_use = subprocess.run(
+            [program, *command], cwd=first, env=named, capture_output=True, text=True, check=False
         )
-        assert again.returncode == 3
-        assert again.stdout == ""
-        (line,) = again.stderr.splitlines()
+        assert folder_in_use.returncode == 3
+        assert folder_in_use.stdout == ""
+        (line,) = folder_in_use.stderr.splitlines()
         assert re.search(rf"already running on .*: process {demo.process.pid}, {address}", line)
 
-        taken = subprocess.run(
-            [program, *kept], cwd=second, env=named, capture_output=True, text=True, check=False
+        port_in_use = subprocess.run(
+            [program, *command], cwd=second, env=named, capture_output=True, text=True, check=False
         )
-        assert taken.returncode == 3
-        (line,) = taken.stderr.splitlines()
+        assert port_in_use.returncode == 3
+        (line,) = port_in_use.stderr.splitlines()
         assert f":{port['STORE_UPTIME_API_PORT']} (address already in use)" in line
         assert demo.stop(signal.SIGINT) == 0
     assert demo.lines[-1].endswith("everything is stopped")

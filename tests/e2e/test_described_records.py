@@ -1,4 +1,4 @@
-"""Every record that the running product has written is what its AsyncAPI document says."""
+"""Every record that the running product writes agrees with its AsyncAPI document."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ STORES = [str(uuid.UUID(int=n)) for n in range(1, 6)]
 
 
 def write_files(folder: Path) -> list[str]:
-    """Small ones, each with a row that is refused; the arguments that replay them."""
+    """Write small files, each with a row that is rejected, and return the arguments of `replay`."""
     polls = [f"{store},active,2024-03-10 12:00:00.5 UTC" for store in STORES]
     hours = [f"{STORES[0]},0,09:00:00,17:00:00", f"{STORES[0]},6,22:00:00,02:00:00"]
     zones = [f"{STORES[1]},America/Denver"]
@@ -54,8 +54,8 @@ def write_files(folder: Path) -> list[str]:
     return arguments
 
 
-async def use(address: str, settings: Settings) -> None:
-    """Have a record of every kind written."""
+async def write_every_record(address: str, settings: Settings) -> None:
+    """Let the product write a record of every kind."""
     store = STORES[0]
     async with aiohttp.ClientSession(address) as session:
         for method, path, body in (
@@ -69,7 +69,7 @@ async def use(address: str, settings: Settings) -> None:
                 assert response.status in {202, 422}, await response.text()
     requests: list[dict[str, Any]] = [
         {"store_id": store},
-        # which fails
+        # the request of an unknown store fails
         {"store_id": str(uuid.uuid4())},
         {"scope": "fleet"},
         {"store_ids": STORES[:2]},
@@ -79,9 +79,9 @@ async def use(address: str, settings: Settings) -> None:
         {"store_id": store, "details": ["windows", "timeline", "days", "incidents"]},
         {"scope": "fleet", "exact": True},
     ]
-    asked = [("report-requests", request) for request in requests]
-    asked += [("store-queries", query) for query in queries]
-    ids = [str(uuid.uuid4()) for _ in asked]
+    records = [("report-requests", request) for request in requests]
+    records += [("store-queries", query) for query in queries]
+    ids = [str(uuid.uuid4()) for _ in records]
     async with AIOKafkaProducer(**connection(settings)) as producer:
         # single polls, the second one too far ahead of the clock, and a packed batch
         for value in (
@@ -89,7 +89,7 @@ async def use(address: str, settings: Settings) -> None:
             encode_packed_batch(store, poll_set([(NOON - HOUR, False), (NOON, True)])),
         ):
             await producer.send_and_wait("store-status", value, key=store.encode())
-        for report_id, (topic, request) in zip(ids, asked, strict=True):
+        for report_id, (topic, request) in zip(ids, records, strict=True):
             value = orjson.dumps({"report_id": report_id, **request})
             await producer.send_and_wait(topic, value, key=report_id.encode())
     async with Http(address) as http:
@@ -98,7 +98,7 @@ async def use(address: str, settings: Settings) -> None:
             await http.trigger(
                 store,
                 reference_time="2024-03-10T12:00:00Z",
-                # where nobody listens: it is tried again long after this test
+                # no receiver listens there: the last try would be long after this test
                 webhook={"url": "http://127.0.0.1:9/"},
             )
         )
@@ -126,7 +126,7 @@ async def test_every_record_is_as_described(tmp_path: Path) -> None:
         settings = resolve_bootstrap(
             Settings.from_environment(os.environ, data_dir=tmp_path / "data")
         )
-        await use(address, settings)
+        await write_every_record(address, settings)
 
         async with aiohttp.ClientSession(address) as session:
             document = await (await session.get("/asyncapi.json")).json()
@@ -135,7 +135,7 @@ async def test_every_record_is_as_described(tmp_path: Path) -> None:
             topic: {
                 described.message(topic, record.value)
                 for record in await read_records(settings, TOPICS[topic])
-                # one without a value takes back what its key names
+                # a record without a value deletes the earlier records of its key
                 if record.value is not None
             }
             for topic, records in RECORD_MODELS.items()

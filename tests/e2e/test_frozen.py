@@ -1,4 +1,4 @@
-"""A process that is frozen, and not ended, is found and started again."""
+"""A process that is frozen, and has not ended, is killed and started again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.kafka
 
 
 def children_of(pid: int) -> dict[str, int]:
-    """Process ids by what they are: of the API, the worker and the broker."""
+    """Return the process ids of the API, the worker and the broker."""
     with open(f"/proc/{pid}/task/{pid}/children") as file:  # noqa: PTH123 - a kernel's file
         pids = [int(child) for child in file.read().split()]
     kinds = {"kafka-1": "kafka.Kafka", "worker-1": "--name worker-1", "api": "cli.main api"}
@@ -49,5 +49,5 @@ def test_a_frozen_process_is_killed_and_started_again(tmp_path: Path) -> None:
         reported = run("report", "--data-dir", str(data_dir), store)
         assert reported.returncode == 0, reported.stderr
         assert running.stop() == 0
-    told = [line for line in running.lines if "probes in a row" in line]
-    assert [line.split(" ")[0] for line in told] == ["kafka-1", "api", "worker-1"]
+    lines = [line for line in running.lines if "probes in a row" in line]
+    assert [line.split(" ")[0] for line in lines] == ["kafka-1", "api", "worker-1"]

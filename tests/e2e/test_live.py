@@ -1,4 +1,4 @@
-"""What pages say of a product whose broker, and then whose worker, is frozen and goes on."""
+"""The pages name the part of the product that is frozen: first the broker, then the worker."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PATIENCE = 60_000
 
 @contextmanager
 def frozen(pid: int) -> Iterator[None]:
-    """A process that stands still until the block ends."""
+    """Freeze a process until the end of the block."""
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -37,12 +37,12 @@ def frozen(pid: int) -> Iterator[None]:
 
 async def test_pages_say_which_part_is_late_and_that_it_is_back(tmp_path: Path) -> None:
     chosen = {"STORE_UPTIME_PUBLIC_STORES": f"{STORE}=Downtown"}
-    # nobody starts a frozen process again while the test looks at it
+    # so rare probes do not find the frozen process while the test reads the pages
     running, address = up(tmp_path / "data", "--probe-period", "60", environment=chosen)
     with running:
         children = children_of(running.process.pid)
         async with chromium() as browser, aiohttp.ClientSession(address) as session:
-            from playwright.async_api import expect  # noqa: PLC0415  where there is no Chromium, neither
+            from playwright.async_api import expect  # noqa: PLC0415  not installed where Chromium is not
 
             expect.set_options(timeout=PATIENCE)
             async with session.post(

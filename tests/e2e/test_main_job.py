@@ -1,4 +1,4 @@
-"""From an empty folder to exact reports, with the commands that a user types."""
+"""A user comes from an empty folder to exact reports with the product's commands."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(data_dir: Path) -> Iterator[str]:
-    """A running product with two workers and the whole sample in it."""
+    """Start a product with two workers, replay the whole sample, and return its address."""
     running, address = up(data_dir, "--workers", "2")
     with running:
         replayed = run(
@@ -53,7 +53,7 @@ def address(data_dir: Path) -> Iterator[str]:
 
 
 def some_stores(sample: Sample) -> list[str]:
-    """Stores of every kind: with generated polls, with real ones only, and without any."""
+    """Return stores of every kind: with generated polls, with real ones only, and without any."""
     polled = [store for store in sample.stores if sample.polls[store]]
     silent = [store for store in sample.stores if not sample.polls[store]]
     return [*polled[::40], *silent[::120]]
@@ -95,10 +95,10 @@ async def test_replaying_everything_again_changes_nothing(
         assert [await http.report_row(store) for store in stores] == before
 
 
-async def test_a_request_straight_to_kafka_is_fetched_by_http(
+async def test_a_report_requested_through_kafka_is_fetched_by_http(
     address: str, data_dir: Path, sample: Sample
 ) -> None:
-    """From a client with another partitioner, on a partition that does not own the store."""
+    """The client has another partitioner, and sends to partitions that do not have the store."""
     store = some_stores(sample)[0]
     settings = resolve_bootstrap(Settings.from_environment(os.environ, data_dir=data_dir))
     reports = [str(uuid.uuid4()) for _ in range(8)]
@@ -120,17 +120,17 @@ async def test_every_api_process_answers_for_any_report(
     address: str, data_dir: Path, sample: Sample
 ) -> None:
     store = some_stores(sample)[0]
-    with Running("api", "--data-dir", str(data_dir), "--api-port", "0") as second_process:
-        second = second_process.wait_for(r"listening on (http://\S+)")[1]
-        second_process.wait_for("connected to Kafka")
-        async with Http(address) as one, Http(second) as other:
-            for here, there in ((one, other), (other, one)):
-                report_id = await here.trigger(store)
-                # at once: it must not be unknown there, however young it is
-                assert (await there.get(report_id))[0] in {200, 202}
-                assert await there.wait_until_finished(report_id) == await here.wait_until_finished(
+    with Running("api", "--data-dir", str(data_dir), "--api-port", "0") as process:
+        other_address = process.wait_for(r"listening on (http://\S+)")[1]
+        process.wait_for("connected to Kafka")
+        async with Http(address) as one, Http(other_address) as other:
+            for first, second in ((one, other), (other, one)):
+                report_id = await first.trigger(store)
+                # the other process must know the report at once
+                assert (await second.get(report_id))[0] in {200, 202}
+                assert await second.wait_until_finished(
                     report_id
-                )
+                ) == await first.wait_until_finished(report_id)
 
 
 def test_report_command_prints_a_row_a_store(
@@ -178,7 +178,7 @@ async def test_some_stores_in_one_report(address: str, sample: Sample) -> None:
     ]
 
 
-async def test_a_report_of_all_stores_may_be_asked_for_straight_from_kafka(
+async def test_a_report_of_all_stores_may_be_requested_through_kafka(
     address: str, data_dir: Path, sample: Sample
 ) -> None:
     settings = resolve_bootstrap(Settings.from_environment(os.environ, data_dir=data_dir))
@@ -203,10 +203,10 @@ def test_report_command_says_in_one_line_what_is_wrong(address: str, data_dir: P
 
 
 def report_rows(*arguments: str, tmp_path: Path) -> list[dict[str, str]]:
-    """The rows that `store-uptime report` prints."""
-    told = run("report", *arguments, "--data-dir", str(tmp_path))
-    assert told.returncode == 0, told.stderr
-    return list(csv.DictReader(io.StringIO(told.stdout)))
+    """Run `store-uptime report`, and return the rows that it prints."""
+    process = run("report", *arguments, "--data-dir", str(tmp_path))
+    assert process.returncode == 0, process.stderr
+    return list(csv.DictReader(io.StringIO(process.stdout)))
 
 
 async def test_a_second_run_on_the_data_dir_goes_on_where_the_first_left_off(
@@ -228,7 +228,7 @@ async def test_a_second_run_on_the_data_dir_goes_on_where_the_first_left_off(
         async with Http(address) as http:
             assert await http.get(report_id) == answer
             assert await http.wait_until_finished(await http.trigger(store)) == answer
-        # the same week once more, as one time and day by day
+        # two more reports of the same week, one as a total and one day by day
         weeks = [report_rows(store, "--duration", "P7D", tmp_path=tmp_path)]
         weeks.append(report_rows(store, "--daily", tmp_path=tmp_path))
         assert second.stop() == 0
@@ -261,13 +261,13 @@ def test_demo_prints_exact_reports_and_leaves_nothing_running() -> None:
 
 
 def processes_that_name(text: str) -> list[str]:
-    """Command lines and environments of running processes in which a text stands."""
-    found = []
+    """Return the commands of running processes whose command line or environment has a text."""
+    commands = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            told = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+            content = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
         except OSError:
             continue
-        if text.encode() in told:
-            found.append(told.split(b"\0")[0].decode(errors="replace"))
-    return found
+        if text.encode() in content:
+            commands.append(content.split(b"\0")[0].decode(errors="replace"))
+    return commands

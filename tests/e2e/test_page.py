@@ -1,4 +1,4 @@
-"""The web pages on the running product, in a browser, beside what the API answers."""
+"""The web pages of the running product show in a browser what the API answers."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ STATES = {DOWN: "down", UP: "up", SILENT: "unknown", CLOSED: "closed"}
 PATIENCE = 60_000
 
 
-def files(folder: Path) -> list[str]:
-    """Polls of the last hours and hours of four stores, a store for each state; how to replay."""
+def write_files(folder: Path) -> list[str]:
+    """Write polls and hours of four stores, one in each state; return the arguments of `replay`."""
     now = datetime.now(UTC).replace(microsecond=0)
     polls = [
         (DOWN, "active", now - timedelta(hours=6)),
@@ -38,7 +38,7 @@ def files(folder: Path) -> list[str]:
     status, hours = folder / "status.csv", folder / "hours.csv"
     lines = [f"{store},{state},{at:%Y-%m-%d %H:%M:%S.%f} UTC" for store, state, at in polls]
     status.write_text("\n".join(["store_id,status,timestamp_utc", *lines, ""]))
-    # it opens the day after tomorrow, wherever on earth it is
+    # the store opens in three days by UTC: it is closed now in every timezone
     day = (now.weekday() + 3) % 7
     header = "store_id,dayOfWeek,start_time_local,end_time_local"
     hours.write_text(f"{header}\n{CLOSED},{day},09:00:00,17:00:00\n")
@@ -47,18 +47,18 @@ def files(folder: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running product with four stores, two of them on the status page."""
+    """Start a product with four stores, two of them on the status page; return its address."""
     folder = tmp_path_factory.mktemp("page")
     chosen = {"STORE_UPTIME_PUBLIC_STORES": f"{DOWN}=Downtown,{UP}=Harbour"}
     running, address = up(folder / "up", environment=chosen)
     with running:
-        replayed = run("replay", *files(folder), "--data-dir", str(folder / "up"))
+        replayed = run("replay", *write_files(folder), "--data-dir", str(folder / "up"))
         assert replayed.returncode == 0, replayed.stderr
         yield address
 
 
 class Api:
-    """What the pages are held to."""
+    """A client of the API, with whose answers the pages are compared."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -73,25 +73,25 @@ class Api:
             assert response.status == 200
             return await response.text()
 
-    async def ping(self, store_id: str, status: str) -> None:
+    async def send_poll(self, store_id: str, status: str) -> None:
         async with self._session.post(
             f"/stores/{store_id}/status", json={"status": status}
         ) as response:
             assert response.status == 202, await response.text()
 
-    async def states(self, wanted: dict[str, str]) -> dict[str, Any]:
-        """The fleet once every store is in its state: workers tell within a second or so."""
+    async def wait_for_states(self, expected: dict[str, str]) -> dict[str, Any]:
+        """Wait until every store is in its state, about a second, and return the fleet."""
         async with asyncio.timeout(PATIENCE / 1000):
             while True:
                 fleet: dict[str, Any] = await self.get("/fleet")
-                if {store["store_id"]: store["state"] for store in fleet["stores"]} == wanted:
+                if {store["store_id"]: store["state"] for store in fleet["stores"]} == expected:
                     return fleet
                 await asyncio.sleep(0.1)
 
 
-async def downloaded(page: Page, button: str) -> tuple[str, str]:
-    """The content of the CSV to which a button leads, and where it comes from."""
-    from playwright.async_api import expect  # noqa: PLC0415  where there is no Chromium, neither
+async def create_and_download(page: Page, button: str) -> tuple[str, str]:
+    """Create a report with a button, and return the content of its CSV and the CSV's path."""
+    from playwright.async_api import expect  # noqa: PLC0415  not installed where Chromium is not
 
     await page.get_by_role("button", name=button).click()
     link = page.get_by_role("link", name="Download CSV")
@@ -100,8 +100,8 @@ async def downloaded(page: Page, button: str) -> tuple[str, str]:
     assert path
     async with page.expect_download() as download:
         await link.click()
-    found = await (await download.value).path()
-    return await asyncio.to_thread(Path(found).read_text), path
+    file = await (await download.value).path()
+    return await asyncio.to_thread(Path(file).read_text), path
 
 
 async def test_the_pages_show_what_the_api_answers_and_follow_it(address: str) -> None:
@@ -110,7 +110,7 @@ async def test_the_pages_show_what_the_api_answers_and_follow_it(address: str) -
 
         expect.set_options(timeout=PATIENCE)
         api = Api(session)
-        fleet = await api.states(STATES)
+        fleet = await api.wait_for_states(STATES)
         context = await browser.new_context(base_url=address)
         broken: list[str] = []
         context.on(
@@ -127,27 +127,27 @@ async def test_the_pages_show_what_the_api_answers_and_follow_it(address: str) -
             await expect(page.get_by_role("button", name=name, exact=True)).to_be_visible()
         await expect(page.locator("#rows a.id")).to_have_text([DOWN, SILENT, UP, CLOSED])
         await expect(page.locator("#rows .state")).to_have_text(["Down", "Unknown", "Up", "Closed"])
-        # figures come of a query
+        # the figures are the answer of a query
         await expect(page.locator("#figures-note")).to_contain_text("business hours only")
         row = page.locator("#rows tr", has_text=DOWN)
         await expect(row.locator(".figure").nth(3)).to_contain_text("%")
 
-        # a ping is seen without a reload
+        # a poll is shown without a reload
         await expect(page.locator("#connection")).to_have_text("Live")
         await page.evaluate("window.notReloaded = true")
-        await api.ping(DOWN, "active")
+        await api.send_poll(DOWN, "active")
         await expect(row.locator(".state")).to_have_text("Up")
         await expect(row).to_contain_text("up, just now")
         await expect(page.get_by_role("button", name="2 up", exact=True)).to_be_visible()
         assert await page.evaluate("window.notReloaded")
 
         # all stores in one CSV
-        content, path = await downloaded(page, "Create report")
+        content, path = await create_and_download(page, "Create report")
         assert content == await api.text(path)
         assert len(content.splitlines()) == 1 + len(STATES)
 
-        # the store; by the clock of the data an incident ends before the poll after its last one
-        await api.ping(DOWN, "active")
+        # the store's page; by the clock of the data, the second active poll ends the incident
+        await api.send_poll(DOWN, "active")
         await page.get_by_role("link", name=DOWN).click()
         await expect(page.locator("#facts")).to_contain_text("Up")
         incidents = (await api.get(f"/stores/{DOWN}/incidents"))["incidents"]
@@ -162,13 +162,13 @@ async def test_the_pages_show_what_the_api_answers_and_follow_it(address: str) -
         await expect(page.locator(".window")).to_have_count(len(summary["windows"]))
         await expect(page.locator("#hours")).to_contain_text("Open 24/7")
 
-        # and it follows too
+        # the store's page shows a poll without a reload too
         await page.evaluate("window.notReloaded = true")
-        await api.ping(DOWN, "inactive")
+        await api.send_poll(DOWN, "inactive")
         await expect(page.locator("#facts")).to_contain_text("Down")
         await expect(page.locator("#facts")).to_contain_text("last heard just now: down")
         assert await page.evaluate("window.notReloaded")
-        content, path = await downloaded(page, "Create report")
+        content, path = await create_and_download(page, "Create report")
         assert content == await api.text(path)
         assert content.splitlines()[1].startswith(DOWN)
 

@@ -1,4 +1,4 @@
-"""A store is removed from the running product, and stays removed when its tables are built anew."""
+"""A store is removed from the running product, and stays removed after a restore of the tables."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GONE, ANEW, FORGOTTEN, BY_KAFKA, HOURLESS, *KEPT = STORES
 
 
 class Api:
-    """The calls of a client."""
+    """A client of the API."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -41,30 +41,30 @@ class Api:
             json = "json" in response.content_type
             return response.status, await (response.json() if json else response.text())
 
-    async def feed(self, store: str) -> None:
-        for method, what, body in (
+    async def send_facts(self, store: str) -> None:
+        for method, resource, body in (
             ("POST", "status", {"status": "active", "timestamp_utc": "2024-03-10T11:00:00Z"}),
             ("PUT", "business_hours", {"hours": [[6, "01:00", "23:00"]]}),
             ("PUT", "timezone", {"timezone_str": "Europe/Berlin"}),
         ):
-            status, answer = await self.call(method, f"/stores/{store}/{what}", body)
+            status, answer = await self.call(method, f"/stores/{store}/{resource}", body)
             assert status == 202, answer
 
     async def fleet_report(self) -> dict[str, dict[str, Any]]:
         body = {"reference_time": "2024-03-10T12:00:00Z"}
-        status, asked = await self.call("POST", "/trigger_report", body)
-        assert status == 202, asked
+        status, accepted = await self.call("POST", "/trigger_report", body)
+        assert status == 202, accepted
         status = 202
         while status == 202:
             await asyncio.sleep(0.05)
-            path = f"/get_report/{asked['report_id']}"
+            path = f"/get_report/{accepted['report_id']}"
             headers = {"Accept": "application/json"}
             async with self._session.get(path, headers=headers) as response:
                 status, content = response.status, await response.json()
         assert status == 200, content
         return {row["store_id"]: row for row in content["reports"]}
 
-    async def assert_gone(self, store: str) -> None:
+    async def assert_removed(self, store: str) -> None:
         for method, path in (
             ("GET", f"/stores/{store}"),
             ("DELETE", f"/stores/{store}"),
@@ -78,7 +78,7 @@ class Api:
         assert fleet["stores"] == []
 
 
-async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
+async def test_removed_stores_are_unknown_and_stay_so(tmp_path: Path) -> None:
     data = tmp_path / "data"
     running, address = up(data, "--workers", "2", environment={"STORE_UPTIME_PARTITIONS": "4"})
     with running:
@@ -88,13 +88,13 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
         async with aiohttp.ClientSession(address) as session:
             api = Api(session)
             for store in STORES:
-                await api.feed(store)
+                await api.send_facts(store)
             assert (await api.fleet_report()).keys() == set(STORES)
 
             for store in (GONE, ANEW):
                 status, answer = await api.call("DELETE", f"/stores/{store}")
                 assert (status, answer) == (202, {"store_id": store, "removed": True})
-                await api.assert_gone(store)
+                await api.assert_removed(store)
             forgotten = await asyncio.to_thread(
                 run, "forget", FORGOTTEN, GONE, "--data-dir", str(data)
             )
@@ -102,12 +102,12 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
                 1,
                 f"store {FORGOTTEN} is removed\n",
             )
-            await api.assert_gone(FORGOTTEN)
-            await by_kafka(settings)
-            # read your writes: nobody waits in between
+            await api.assert_removed(FORGOTTEN)
+            await remove_by_kafka(settings)
+            # read your writes: there is no wait before the report
             reports = await api.fleet_report()
             assert reports.keys() == {HOURLESS, *KEPT}
-            await api.assert_gone(BY_KAFKA)
+            await api.assert_removed(BY_KAFKA)
             status, hourless = await api.call("GET", f"/stores/{HOURLESS}")
             assert (status, hourless["business_hours"], hourless["timezone"]) == (
                 200,
@@ -126,7 +126,7 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
             assert listed["store_ids"] == sorted(before)
     assert running.process.returncode == 0
 
-    # the tables are read back from the changelog, the views from the topics
+    # the workers restore their tables from the changelog, and the API its views from the topics
     workers = data / "workers"
     assert workers.is_dir()
     shutil.rmtree(workers)
@@ -136,13 +136,13 @@ async def test_removed_stores_are_gone_and_stay_gone(tmp_path: Path) -> None:
             api = Api(session)
             assert await api.fleet_report() == before
             for store in (GONE, FORGOTTEN, BY_KAFKA):
-                await api.assert_gone(store)
+                await api.assert_removed(store)
             _, listed = await api.call("GET", "/stores")
             assert listed["store_ids"] == sorted(before)
 
 
-async def by_kafka(settings: Settings) -> None:
-    """What any client may write, on a wrong partition too."""
+async def remove_by_kafka(settings: Settings) -> None:
+    """Send removals and records without a value to Kafka, also to a wrong partition."""
     key = BY_KAFKA.encode()
     wrong = (partition_of(key, settings.partitions) + 1) % settings.partitions
     async with AIOKafkaProducer(**connection(settings)) as producer:

@@ -1,7 +1,7 @@
-"""Every command that the documentation shows is run as a reader types it, and prints what it says.
+"""Every command of the documentation runs as a reader types it, and prints what the page shows.
 
-A page that starts the product itself has a fresh folder; the others share one in which the demo
-keeps running. Both look like a checkout that `make setup` has been run in.
+A page that starts the product itself has a folder of its own; the other pages share a folder in
+which the demo runs. Both folders look like a checkout in which `make setup` was run.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PAGES = [
 
 LIMIT: Final = 120.0
 ENDED_BY_CTRL_C: Final = (0, 130, -signal.SIGINT)
-"""make and bash end by the signal itself; the product's own commands with 0."""
+"""Exit codes after Ctrl-C: make and bash end by the signal, the product's commands with 0."""
 
 
 def starts_the_product(page: Path) -> bool:
@@ -54,7 +54,7 @@ def name_of(page: Path) -> str:
 def test_a_page_that_starts_the_product(page: Path, tmp_path: Path) -> None:
     with Reader(tmp_path) as reader:
         for block in blocks_of(page):
-            reader.does(block, page)
+            reader.type_block(block, page)
 
 
 @pytest.mark.parametrize(
@@ -62,23 +62,23 @@ def test_a_page_that_starts_the_product(page: Path, tmp_path: Path) -> None:
 )
 def test_a_page_for_a_product_that_runs(page: Path, demo: Reader) -> None:
     for block in blocks_of(page):
-        demo.does(block, page)
+        demo.type_block(block, page)
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    """A reader in whose folder the demo keeps running."""
+    """Start the demo, and return a reader in its folder."""
     with Reader(tmp_path_factory.mktemp("demo")) as reader:
         block = Block(0, "make demo KEEP=1\n", "...\n[...] the API stays up ...\n", stays=True)
-        reader.does(block, ROOT / "README.md")
+        reader.type_block(block, ROOT / "README.md")
         yield reader
 
 
 class Reader:
-    """Somebody with a checkout and some terminals, who types what a page shows.
+    """A user with a checkout and some terminals, who types the commands of a page.
 
-    The API and the status page have ports of their own here, since several test runs share a
-    machine: they take the place of 8000 and 8080 in what is typed and in what is printed.
+    The API and the status page have other ports here, since several test runs share a machine:
+    these ports replace 8000 and 8080 in the commands and in the expected output.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -86,47 +86,47 @@ class Reader:
         self._running: list[_Terminal] = []
         self._report_id = ""
         make_checkout(folder, "data", "examples")
-        # into a pipe curl would draw its progress, which a terminal does not show
+        # without a terminal curl would print its progress
         (folder / ".curlrc").write_text("no-progress-meter\n")
         self._port, self._public_port = free_ports(2)
-        outside = {name: value for name, value in os.environ.items() if _is_kept(name)}
+        inherited = {name: value for name, value in os.environ.items() if _is_inherited(name)}
         self._environment = {
-            **outside,
+            **inherited,
             f"{PREFIX}API_PORT": str(self._port),
             "COLUMNS": "80",
             "CURL_HOME": str(folder),
         }
 
-    def does(self, block: Block, page: Path) -> None:
-        """Type a block, and compare what is printed."""
+    def type_block(self, block: Block, page: Path) -> None:
+        """Type a block of commands, and compare the output with the page."""
         if block.not_run:
             return
         if block.stops_earlier:
             self._ctrl_c()
         place = f"{name_of(page)}:{block.line}"
         text = block.text.replace("REPORT_ID", self._report_id or "REPORT_ID")
-        terminal = _Terminal(self._here(text), self._folder, self._environment)
+        terminal = _Terminal(self._with_ports(text), self._folder, self._environment)
         if block.stays:
             self._running.append(terminal)
             promised = block.promised or "...\nready at ...\n"
-            terminal.wait_for(pattern_of(self._here(promised)), place)
+            terminal.wait_for(pattern_of(self._with_ports(promised)), place)
         else:
             code = terminal.end()
             assert code == block.exit_code, f"{place}: ended with {code}:\n{terminal.text}"
             self._check(block, terminal.text, place)
-        found = re.findall(r'(?:^report |"report_id": ?")([0-9a-f-]{36})', terminal.text, re.M)
-        self._report_id = found[-1] if found else self._report_id
+        ids = re.findall(r'(?:^report |"report_id": ?")([0-9a-f-]{36})', terminal.text, re.M)
+        self._report_id = ids[-1] if ids else self._report_id
 
     def _check(self, block: Block, printed: str, place: str) -> None:
         refused = re.findall(r"^HTTP/1\.1 [45].*", printed, re.M)
         assert not refused or refused[0] in (block.promised or ""), f"{place}: {printed}"
         if block.promised is not None:
-            promised = self._here(block.promised)
+            promised = self._with_ports(block.promised)
             assert re.fullmatch(pattern_of(promised), printed.replace("\r", "")), (
                 f"{place} promises\n{promised}\nand prints\n{printed}"
             )
 
-    def _here(self, text: str) -> str:
+    def _with_ports(self, text: str) -> str:
         return re.sub(
             r"\b8000\b", f"{self._port}", re.sub(r"\b8080\b", f"{self._public_port}", text)
         )
@@ -147,17 +147,17 @@ class Reader:
             terminal.end(signal.SIGTERM)
 
 
-def _is_kept(name: str) -> bool:
-    """Settings of whoever runs the tests do not reach the reader; the cache of jars does."""
+def _is_inherited(name: str) -> bool:
+    """Return False for settings of the product, except for the folder of downloaded jars."""
     return not name.startswith(PREFIX) or name == f"{PREFIX}CACHE_DIR"
 
 
 class _Terminal:
-    """A shell that runs one block; what it prints comes as one text."""
+    """A shell that runs one block; `text` is its output so far."""
 
     def __init__(self, commands: str, folder: Path, environment: dict[str, str]) -> None:
         self.text = ""
-        self._heard = threading.Condition()
+        self._changed = threading.Condition()
         self._process = subprocess.Popen(
             ["bash", "-eo", "pipefail", "-c", commands],
             cwd=folder,
@@ -176,24 +176,24 @@ class _Terminal:
 
     def _listen(self, output: IO[str]) -> None:
         for line in output:
-            with self._heard:
+            with self._changed:
                 self.text += line if line.endswith("\n") else f"{line}\n"
-                self._heard.notify_all()
+                self._changed.notify_all()
 
     def wait_for(self, pattern: str, place: str) -> None:
-        """Wait until what is printed so far begins as promised."""
+        """Wait until the output so far begins as the page shows it."""
         deadline = time.monotonic() + LIMIT
-        with self._heard:
+        with self._changed:
             while not re.match(pattern, self.text):
                 left = deadline - time.monotonic()
                 assert left > 0, f"{place}: only this was printed:\n{self.text}"
                 assert self._process.poll() is None or self._listener.is_alive(), (
                     f"{place}: ended with {self._process.returncode}:\n{self.text}"
                 )
-                self._heard.wait(min(left, 1))
+                self._changed.wait(min(left, 1))
 
     def end(self, number: signal.Signals | None = None) -> int:
-        """The exit code, once a signal as from the keyboard, or its own work, has ended it."""
+        """Wait for the end, after a signal if one is given, and return the exit code."""
         if number is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)
         try:
