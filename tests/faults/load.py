@@ -189,7 +189,7 @@ class Load:
         (instant, status), *_ = self._some_polls(store, 1)
         body = {"status": status, "timestamp_utc": instant.isoformat()}
         self._ledger.add_sent(store.id, [(instant, status)])
-        await until_accepted(lambda: http.post(f"/stores/{store.id}/status", json=body))
+        await post_until_accepted(lambda: http.post(f"/stores/{store.id}/status", json=body))
         self._ledger.add_acknowledged(store.id, [(instant, status)])
 
     async def _post_many(self, http: aiohttp.ClientSession, polls: dict[str, list[Poll]]) -> None:
@@ -205,7 +205,7 @@ class Load:
             body, media = "\n".join(map(json.dumps, items)), "application/x-ndjson"
         for store_id, store_polls in polls.items():
             self._ledger.add_sent(store_id, store_polls)
-        answer = await until_accepted(
+        answer = await post_until_accepted(
             lambda: http.post("/status", data=body, headers={"Content-Type": media})
         )
         assert (answer["accepted"], answer["refused"]) == (len(items), 0), answer
@@ -215,7 +215,7 @@ class Load:
     def _some_polls(self, store: Store, count: int) -> list[Poll]:
         """Return new polls in random order, sometimes with one that was sent before."""
         randomness = self._randomness
-        polls = [(_fresh(store, randomness), _status(randomness)) for _ in range(count)]
+        polls = [(_new_instant(store, randomness), _status(randomness)) for _ in range(count)]
         known = self._ledger.acknowledged[store.id]
         if known and randomness.random() < 0.2:
             instant, status = randomness.choice(list(known))
@@ -227,19 +227,19 @@ class Load:
         self, store: Store, polls: list[Poll], send: Callable[[], Awaitable[Any]]
     ) -> None:
         self._ledger.add_sent(store.id, polls)
-        await _until_acknowledged(send)
+        await _send_until_acknowledged(send)
         self._ledger.add_acknowledged(store.id, polls)
 
     async def _change_zone(self, kafka: RenewedProducer, store: Store, zone: str) -> None:
         value = encode_timezone(store.id, zone)
-        await _until_acknowledged(
+        await _send_until_acknowledged(
             lambda: kafka.send_and_wait(STORE_TIMEZONES.name, value, store.id.encode())
         )
         self._ledger.zones[store.id] = zone
 
     async def _change_hours(self, kafka: RenewedProducer, store: Store, hours: Hours) -> None:
         value = encode_hours(store.id, hours)
-        await _until_acknowledged(
+        await _send_until_acknowledged(
             lambda: kafka.send_and_wait(STORE_BUSINESS_HOURS.name, value, store.id.encode())
         )
         self._ledger.hours[store.id] = hours
@@ -262,7 +262,7 @@ class Load:
         )
 
 
-async def _until_acknowledged(send: Callable[[], Awaitable[Any]]) -> None:
+async def _send_until_acknowledged(send: Callable[[], Awaitable[Any]]) -> None:
     while True:
         try:
             await send()
@@ -272,7 +272,7 @@ async def _until_acknowledged(send: Callable[[], Awaitable[Any]]) -> None:
             return
 
 
-async def until_accepted(post: Callable[[], Any]) -> dict[str, Any]:
+async def post_until_accepted(post: Callable[[], Any]) -> dict[str, Any]:
     """Post until the answer is 202; after 429, 503 or no answer, try again a little later."""
     while True:
         try:
@@ -286,7 +286,7 @@ async def until_accepted(post: Callable[[], Any]) -> dict[str, Any]:
         await asyncio.sleep(_RETRY_SECONDS)
 
 
-def _fresh(store: Store, randomness: random.Random) -> datetime:
+def _new_instant(store: Store, randomness: random.Random) -> datetime:
     instant = store.some_instant(randomness)
     if randomness.random() < 0.3:
         # many clients poll at full minutes: then several polls have the same instant

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _RETRY_SECONDS: Final = 0.2
 
 
-async def connected(settings: Settings, make: Callable[[], Any]) -> Any:
+async def start_client(settings: Settings, make: Callable[[], Any]) -> Any:
     """Make clients with `make` until one has started, and return it."""
     while True:
         client = make()
@@ -41,7 +41,7 @@ class RenewedProducer:
         self._make = make
 
     async def __aenter__(self) -> Self:
-        self._client = await connected(self._settings, self._make)
+        self._client = await start_client(self._settings, self._make)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -54,6 +54,6 @@ class RenewedProducer:
             await client.send_and_wait(*record, **options)
         except KafkaError as error:
             if not getattr(error, "retriable", False) and client is self._client:
-                self._client = await connected(self._settings, self._make)
+                self._client = await start_client(self._settings, self._make)
                 await stop(client)
             raise

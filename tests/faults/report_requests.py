@@ -15,7 +15,7 @@ from stream_app.contracts.report_requests import ReportRequest, encode_request
 from stream_app.contracts.topics import REPORT_REQUESTS
 from stream_app.domain.timestamps import SECOND
 from stream_app.kafka.clients import producer
-from tests.faults.patience import connected
+from tests.faults.patience import start_client
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,7 +171,7 @@ class ReportRequests:
 
     async def _send_requests(self) -> None:
         settings = self._product.settings
-        kafka = await connected(settings, lambda: producer(settings))
+        kafka = await start_client(settings, lambda: producer(settings))
         try:
             async with Client(self._product.address) as self._client:
                 while not self._stopping.is_set():

@@ -82,7 +82,7 @@ class Scenario:
 
     def mark_fault(self) -> None:
         """Measure the time from now, when a part breaks, until a new report is complete."""
-        self._probes.append(asyncio.create_task(self._until_answered()))
+        self._probes.append(asyncio.create_task(self._wait_for_a_report()))
 
     async def wait_until_recovered(self) -> None:
         """Wait until, for each fault, a report that was requested after it is complete."""
@@ -102,7 +102,7 @@ class Scenario:
         """Add the first stores, then start the load and the requests."""
         if stores:
             await self.add_stores(stores)
-        await self._until_answered()
+        await self._wait_for_a_report()
         self.resume()
         self._watch = asyncio.create_task(self._watch_readiness())
 
@@ -161,7 +161,7 @@ class Scenario:
         compare = compare_all if len(self.stores) <= _ONE_BY_ONE else compare_many
         await compare(self.product, self.stores, self.ledger, when)
 
-    async def _until_answered(self) -> float:
+    async def _wait_for_a_report(self) -> float:
         started = time.monotonic()
         async with Client(self.product.address) as client:
             while True:

@@ -191,7 +191,7 @@ async def soak(arguments: Namespace, data_dir: Path) -> list[str]:
 
 def main() -> int:
     """Run with the arguments of the command line, and return the exit code."""
-    arguments = _parsed()
+    arguments = _parse_arguments()
     for name in list(os.environ):
         # the settings of the caller's shell must not reach the product, except the cache
         if name.startswith(PREFIX) and name != f"{PREFIX}CACHE_DIR":
@@ -217,7 +217,7 @@ def main() -> int:
     return 0
 
 
-def _parsed() -> Namespace:
+def _parse_arguments() -> Namespace:
     parser = ArgumentParser(prog="python -m tests.faults.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=20)
     parser.add_argument("--rate", type=int, default=1000, help="polls a second")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from tests.faults.load import until_accepted
+from tests.faults.load import post_until_accepted
 from tests.faults.stores import other_hours, other_zone
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ class SteadyLoad:
         instant, status = poll
         body = {"status": status, "timestamp_utc": instant.isoformat()}
         self._ledger.add_sent(store.id, [poll])
-        await until_accepted(lambda: self._client.post(f"/stores/{store.id}/status", json=body))
+        await post_until_accepted(
+            lambda: self._client.post(f"/stores/{store.id}/status", json=body)
+        )
         self._ledger.add_acknowledged(store.id, [poll])
 
     async def _post_many(self, polls: list[tuple[Store, Poll]]) -> None:
@@ -135,7 +137,7 @@ class SteadyLoad:
         body = json.dumps(items)
         for store, poll in polls:
             self._ledger.add_sent(store.id, [poll])
-        answer = await until_accepted(
+        answer = await post_until_accepted(
             lambda: self._client.post(
                 "/status", data=body, headers={"Content-Type": "application/json"}
             )
@@ -156,12 +158,12 @@ class SteadyLoad:
 
     async def _put_zone(self, store: Store, zone: str) -> None:
         path, body = f"/stores/{store.id}/timezone", {"timezone_str": zone}
-        await until_accepted(lambda: self._client.put(path, json=body))
+        await post_until_accepted(lambda: self._client.put(path, json=body))
         self._ledger.zones[store.id] = zone
 
     async def _put_hours(self, store: Store, hours: list[tuple[int, str, str]]) -> None:
         path, body = f"/stores/{store.id}/business_hours", {"hours": hours}
-        await until_accepted(lambda: self._client.put(path, json=body))
+        await post_until_accepted(lambda: self._client.put(path, json=body))
         self._ledger.hours[store.id] = hours
 
     def _some_poll(self, store: Store) -> Poll:

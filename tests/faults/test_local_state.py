@@ -94,7 +94,7 @@ async def test_an_old_folder_is_put_back(faulty: UnderLoad, tmp_path: Path) -> N
 async def test_the_broker_is_put_back_from_a_backup(faulty: UnderLoad, tmp_path: Path) -> None:
     async with faulty("8: a worker's folder ahead of its changelog", workers=1) as scene:
         worker = scene.product.workers["worker-1"]
-        await lose_what_comes_after_a_backup(scene, tmp_path / "backup")
+        await go_back_to_a_backup(scene, tmp_path / "backup")
         worker.mark()
         scene.mark_fault()
         await scene.product.start()
@@ -109,7 +109,7 @@ async def test_the_changelog_has_outgrown_a_folder_that_was_ahead(
     """The offsets look like those of an old folder, but they come from another history."""
     async with faulty("8: the same, and the changelog has grown past it", workers=2) as scene:
         product = scene.product
-        await lose_what_comes_after_a_backup(scene, tmp_path / "backup")
+        await go_back_to_a_backup(scene, tmp_path / "backup")
         ahead = product.workers.pop("worker-1")
         scene.mark_fault()
         await product.start()
@@ -122,7 +122,7 @@ async def test_the_changelog_has_outgrown_a_folder_that_was_ahead(
         await scene.wait_until_recovered()
 
 
-async def lose_what_comes_after_a_backup(scene: Scenario, backup: Path) -> None:
+async def go_back_to_a_backup(scene: Scenario, backup: Path) -> None:
     """Stop everything, and restore the broker and the ledger from a backup.
 
     The load pauses around the backup, since later acknowledged facts are lost with the broker.

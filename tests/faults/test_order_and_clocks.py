@@ -156,7 +156,7 @@ HOURS: Final[tuple[Hours, ...]] = (
 )
 
 
-async def test_clock_changes_and_unknown_zones(tmp_path: Path) -> None:
+async def test_clock_changes_and_unknown_timezones(tmp_path: Path) -> None:
     randomness = random.Random(18)
     requests: list[tuple[str, str, Hours, Polls, datetime]] = []
     async with deployment(tmp_path, workers=2) as product, Client(product.address) as client:
@@ -198,7 +198,7 @@ async def test_clock_changes_and_unknown_zones(tmp_path: Path) -> None:
     assert [text for text in differences if text is not None] == []
 
 
-async def test_zones_change_while_the_load_runs(faulty: UnderLoad) -> None:
+async def test_timezones_change_while_the_load_runs(faulty: UnderLoad) -> None:
     """The load changes hours and timezones all the time; the last record of each store counts."""
     async with faulty("18: clock changes, unknown zones and changes of both", workers=2) as scene:
         await scene.load.wait_until_acknowledged(1500)

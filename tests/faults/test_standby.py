@@ -28,7 +28,9 @@ _MOST_RECORDS = 1_000
 """More changelog records than come while a worker stops, and fewer than a partition has."""
 
 
-async def test_a_standby_takes_over_with_the_difference(faulty: UnderLoad) -> None:
+async def test_a_standby_becomes_the_owner_and_reads_only_the_newest_changes(
+    faulty: UnderLoad,
+) -> None:
     async with faulty(
         "22: a worker stopped beside a warm standby", workers=2, stores=60, standby=1
     ) as scene:

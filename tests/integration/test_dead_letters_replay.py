@@ -73,7 +73,7 @@ def command(kafka_settings: Settings) -> Callable[..., subprocess.CompletedProce
     return run
 
 
-def listed(command: Any, *filters: str) -> list[dict[str, Any]]:
+def list_dead_letters(command: Any, *filters: str) -> list[dict[str, Any]]:
     """Return the dead letters that `list --format json` prints, the newest first."""
     result = command("dead-letters", "list", "--format", "json", "--limit", "1000", *filters)
     assert result.returncode == 0, result.stderr
@@ -87,7 +87,7 @@ def dead_letters_of(command: Any, store_id: str, since: str, count: int) -> list
     while True:
         dead_letters = [
             dead_letter
-            for dead_letter in listed(command, "--since", since)
+            for dead_letter in list_dead_letters(command, "--since", since)
             if store_id in json.dumps([dead_letter["original"], dead_letter["source"]])
         ]
         if len(dead_letters) >= count or time.monotonic() > give_up_at:
@@ -135,8 +135,8 @@ async def test_rows_of_files_are_mended_and_arrive(
     replayed = command("replay", "--status", str(polls), "--hours", str(hours))
     assert replayed.returncode == 0, replayed.stderr
 
-    (rejected_poll,) = listed(command, "--file", str(polls))
-    (rejected_hours,) = listed(command, "--file", str(hours))
+    (rejected_poll,) = list_dead_letters(command, "--file", str(polls))
+    (rejected_hours,) = list_dead_letters(command, "--file", str(hours))
     shown = command("dead-letters", "show", str(rejected_poll["id"])).stdout.decode()
     assert f"file:      {polls}\nline:      3\nkind:      polls\n" in shown
     assert "columns:   timestamp_utc,,status,store_id\n" in shown
@@ -180,7 +180,9 @@ async def test_mended_records_go_back_to_their_topics(
     dead_letters = dead_letters_of(command, store, since, 2)
     binary = [
         dead_letter
-        for dead_letter in listed(command, "--since", since, "--topic", STORE_STATUS.name)
+        for dead_letter in list_dead_letters(
+            command, "--since", since, "--topic", STORE_STATUS.name
+        )
         if isinstance(dead_letter["original"], dict)
     ]
     assert len(binary) == 1
@@ -313,7 +315,7 @@ async def test_a_topic_of_many_dead_letters_is_read_from_its_end(
             source: dict[str, str | int] = {"file": name, "line": line}
             sent = DeadLetter(source, "why", b"x" * (2_000_000 if line == 1199 else 3))
             await sink.send(DEAD_LETTERS, dead_letter_key(sent), encode_dead_letter(sent))
-    newest = listed(command, "--file", name)
+    newest = list_dead_letters(command, "--file", name)
     assert [dead_letter["source"]["line"] for dead_letter in newest] == list(range(1200, 200, -1))
     result = command("dead-letters", "list", "--file", name, "--limit", "2")
     lines = result.stdout.decode().splitlines()

@@ -48,7 +48,7 @@ async def writer(
         await producer.stop()
 
 
-async def written(settings: Settings, topic: str, partition: int = 0) -> list[Any]:
+async def read_values(settings: Settings, topic: str, partition: int = 0) -> list[Any]:
     tp = TopicPartition(topic, partition)
     async with AIOKafkaConsumer(**connection(settings), auto_offset_reset="earliest") as consumer:
         consumer.assign([tp])
@@ -79,10 +79,10 @@ async def test_the_former_owner_is_fenced_for_good(
             await send(paused, b"older than what the owner wrote")
     await send(owner, b"new")
 
-    assert await written(kafka_broker, topic) == [b"old", b"claim", b"new"]
+    assert await read_values(kafka_broker, topic) == [b"old", b"claim", b"new"]
     # it is fenced on that partition alone
     await send(paused, b"still mine", 1)
-    assert await written(kafka_broker, topic, 1) == [b"still mine"]
+    assert await read_values(kafka_broker, topic, 1) == [b"still mine"]
 
 
 async def test_a_claim_goes_back_and_forth_and_may_be_repeated(
@@ -98,7 +98,7 @@ async def test_a_claim_goes_back_and_forth_and_may_be_repeated(
             await send(producer, value)
             expected += [value, value]
 
-    assert await written(kafka_broker, topic) == expected
+    assert await read_values(kafka_broker, topic) == expected
 
 
 async def test_batches_in_flight_are_not_fenced_by_their_own_writers_next_claim(
@@ -112,4 +112,7 @@ async def test_batches_in_flight_are_not_fenced_by_their_own_writers_next_claim(
     assert all(batch.sent.done() for batch in batches)
     await send(producer, b"after")
 
-    assert await written(kafka_broker, topic) == [*(str(n).encode() for n in range(500)), b"after"]
+    assert await read_values(kafka_broker, topic) == [
+        *(str(n).encode() for n in range(500)),
+        b"after",
+    ]

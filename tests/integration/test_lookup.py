@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.kafka
 
 
-async def test_the_record_at_an_offset_or_the_next_one_that_is_left(
+async def test_the_record_at_an_offset_or_the_next_one_that_exists_is_read(
     kafka_broker: Settings,
 ) -> None:
     topic = f"log-{uuid.uuid4()}"

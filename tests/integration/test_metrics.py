@@ -40,7 +40,7 @@ SAMPLE = re.compile(r"^(\S+(?:\{.*\})?) (\S+)$", re.MULTILINE)
 TYPE = re.compile(r"^# TYPE (store_uptime_\S+) \S+$", re.MULTILINE)
 
 
-def listed(process: str) -> set[str]:
+def names_on_the_page(process: str) -> set[str]:
     return {row.split("`")[1] for row in rows(process)}
 
 
@@ -97,7 +97,7 @@ async def test_a_running_product_shows_the_metrics_that_the_page_lists(
             await product.wait_until_ready()
             status, text = await product.get_of_worker("/metrics")
             assert status == 200
-            assert set(TYPE.findall(text)) == listed("worker")
+            assert set(TYPE.findall(text)) == names_on_the_page("worker")
             samples = await product.wait_for(
                 "store_uptime_source_lag_records" + labels_of("store-status"), 0, 0
             )
@@ -108,7 +108,7 @@ async def test_a_running_product_shows_the_metrics_that_the_page_lists(
 
             status, text = await product.get(str(server.make_url("/metrics")))
             assert status == 200
-            assert set(TYPE.findall(text)) == listed("api")
+            assert set(TYPE.findall(text)) == names_on_the_page("api")
             assert await worker.stop() == 0
             assert not (folder / ADDRESS_FILE).exists()
     finally:

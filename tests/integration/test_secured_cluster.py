@@ -223,7 +223,7 @@ async def test_each_right_of_the_table_is_needed_and_named_when_it_is_missing(
 # -- the reasons why a broker cannot be used
 
 
-def changed(variables: dict[str, str], **settings: object) -> dict[str, str]:
+def with_settings(variables: dict[str, str], **settings: object) -> dict[str, str]:
     more = {f"STORE_UPTIME_{name}": str(text) for name, text in settings.items() if text}
     removed = {f"STORE_UPTIME_{name}" for name, text in settings.items() if not text}
     return {name: text for name, text in (variables | more).items() if name not in removed}
@@ -240,7 +240,7 @@ async def test_each_reason_has_its_own_line(broker: SecuredBroker, tmp_path: Pat
     ann, plain = broker.user("ann"), broker.environment("ADMIN")
     login, tls = broker.user("ann", "SCRAM"), broker.environment("TLS")
     nobody = broker.user("nobody")
-    wrong = changed(ann, KAFKA_SASL_PASSWORD_FILE=broker.folder / "nobody.password")
+    wrong = with_settings(ann, KAFKA_SASL_PASSWORD_FILE=broker.folder / "nobody.password")
     others = Authority(tmp_path, "others")
     foreign = others.issue("foreign")
     own = {"KAFKA_TLS_CERT_FILE": foreign.certificate, "KAFKA_TLS_KEY_FILE": foreign.key}
@@ -249,32 +249,44 @@ async def test_each_reason_has_its_own_line(broker: SecuredBroker, tmp_path: Pat
     cases: list[tuple[dict[str, str], str]] = [
         (wrong, "does not let user ann in: the password is wrong, or there is no such user"),
         (nobody, "does not let user nobody in: the password is wrong"),
-        (changed(ann, KAFKA_TLS_CA_FILE=others.certificate), "is of an authority that"),
-        (changed(ann, KAFKA_TLS_CA_FILE=None), "that the system's authorities does not hold"),
+        (with_settings(ann, KAFKA_TLS_CA_FILE=others.certificate), "is of an authority that"),
+        (with_settings(ann, KAFKA_TLS_CA_FILE=None), "that the system's authorities does not hold"),
         (
-            changed(ann, KAFKA_BOOTSTRAP=f"localhost:{port}"),
+            with_settings(ann, KAFKA_BOOTSTRAP=f"localhost:{port}"),
             "is for another name than localhost: name the broker",
         ),
-        (changed(ann, KAFKA_BOOTSTRAP="127.0.0.1:1"), "no Kafka broker answers at 127.0.0.1:1"),
-        (changed(ann, KAFKA_BOOTSTRAP="no.invalid:9092"), "the name no.invalid is not known"),
-        (changed(ann, KAFKA_BOOTSTRAP="a..b:9092"), "no Kafka broker answers at a..b:9092"),
-        (changed(wrong, KAFKA_BOOTSTRAP=f"127.0.0.1:1,{ports['SCRAM_TLS']}"), "let user ann in"),
-        (changed(plain, KAFKA_BOOTSTRAP=ports["TLS"]), "speaks TLS only"),
-        (changed(plain, KAFKA_BOOTSTRAP=ports["SCRAM_TLS"]), "speaks TLS only"),
-        (changed(plain, KAFKA_BOOTSTRAP=ports["SCRAM"]), "say SASL_SSL or SASL_PLAINTEXT"),
-        (changed(plain, KAFKA_BOOTSTRAP=ports["CONTROLLER"]), "takes no clients"),
-        (changed(tls, KAFKA_BOOTSTRAP=ports["ADMIN"]), "speaks no TLS"),
-        (changed(tls, KAFKA_BOOTSTRAP=ports["SCRAM_TLS"]), "say SASL_SSL or SASL_PLAINTEXT"),
-        (changed(ann, KAFKA_BOOTSTRAP=ports["SCRAM"]), "speaks no TLS"),
-        (changed(ann, KAFKA_BOOTSTRAP=ports["TLS"]), "takes no login on this port: say SSL in"),
-        (changed(login, KAFKA_BOOTSTRAP=ports["ADMIN"]), "takes no login on this port: say PLAINT"),
-        (changed(login, KAFKA_BOOTSTRAP=ports["SCRAM_TLS"]), "speaks TLS only"),
-        (changed(ann, KAFKA_SASL_MECHANISM="PLAIN"), "to one of SCRAM-SHA-512"),
         (
-            changed(ann, KAFKA_SASL_MECHANISM="SCRAM-SHA-256"),
+            with_settings(ann, KAFKA_BOOTSTRAP="127.0.0.1:1"),
+            "no Kafka broker answers at 127.0.0.1:1",
+        ),
+        (with_settings(ann, KAFKA_BOOTSTRAP="no.invalid:9092"), "the name no.invalid is not known"),
+        (with_settings(ann, KAFKA_BOOTSTRAP="a..b:9092"), "no Kafka broker answers at a..b:9092"),
+        (
+            with_settings(wrong, KAFKA_BOOTSTRAP=f"127.0.0.1:1,{ports['SCRAM_TLS']}"),
+            "let user ann in",
+        ),
+        (with_settings(plain, KAFKA_BOOTSTRAP=ports["TLS"]), "speaks TLS only"),
+        (with_settings(plain, KAFKA_BOOTSTRAP=ports["SCRAM_TLS"]), "speaks TLS only"),
+        (with_settings(plain, KAFKA_BOOTSTRAP=ports["SCRAM"]), "say SASL_SSL or SASL_PLAINTEXT"),
+        (with_settings(plain, KAFKA_BOOTSTRAP=ports["CONTROLLER"]), "takes no clients"),
+        (with_settings(tls, KAFKA_BOOTSTRAP=ports["ADMIN"]), "speaks no TLS"),
+        (with_settings(tls, KAFKA_BOOTSTRAP=ports["SCRAM_TLS"]), "say SASL_SSL or SASL_PLAINTEXT"),
+        (with_settings(ann, KAFKA_BOOTSTRAP=ports["SCRAM"]), "speaks no TLS"),
+        (
+            with_settings(ann, KAFKA_BOOTSTRAP=ports["TLS"]),
+            "takes no login on this port: say SSL in",
+        ),
+        (
+            with_settings(login, KAFKA_BOOTSTRAP=ports["ADMIN"]),
+            "takes no login on this port: say PLAINT",
+        ),
+        (with_settings(login, KAFKA_BOOTSTRAP=ports["SCRAM_TLS"]), "speaks TLS only"),
+        (with_settings(ann, KAFKA_SASL_MECHANISM="PLAIN"), "to one of SCRAM-SHA-512"),
+        (
+            with_settings(ann, KAFKA_SASL_MECHANISM="SCRAM-SHA-256"),
             "takes no SASL mechanism SCRAM-SHA-256",
         ),
-        (changed(tls, KAFKA_BOOTSTRAP=ports["MTLS"]), "it may want a client certificate"),
+        (with_settings(tls, KAFKA_BOOTSTRAP=ports["MTLS"]), "it may want a client certificate"),
         (broker.environment("MTLS", **own), "does not take the certificate"),
     ]
     for variables, words in cases:
@@ -296,7 +308,7 @@ async def test_a_port_on_which_no_broker_listens(broker: SecuredBroker, tmp_path
         async with server:
             address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
             settings = settings_of(
-                changed(broker.environment("ADMIN"), KAFKA_BOOTSTRAP=address), tmp_path
+                with_settings(broker.environment("ADMIN"), KAFKA_BOOTSTRAP=address), tmp_path
             )
             explanation = await why_unusable(settings, {"security_protocol": "PLAINTEXT"})
             assert explanation is not None
@@ -323,9 +335,9 @@ async def test_commands_name_the_reason_in_one_line(
     cases = {
         "the password is wrong, or there is no such user": (broker.user("nobody"), 4),
         "do what `": (broker.user("bare"), 3),
-        "is of an authority that": (changed(broker.user("ann"), KAFKA_TLS_CA_FILE=None), 4),
+        "is of an authority that": (with_settings(broker.user("ann"), KAFKA_TLS_CA_FILE=None), 4),
         "no Kafka broker answers at 127.0.0.1:1": (
-            changed(broker.user("ann"), KAFKA_BOOTSTRAP="127.0.0.1:1"),
+            with_settings(broker.user("ann"), KAFKA_BOOTSTRAP="127.0.0.1:1"),
             4,
         ),
     }

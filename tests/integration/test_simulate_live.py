@@ -55,7 +55,7 @@ def fast_clock(start: int, speed: int) -> Callable[[], int]:
     return lambda: start + int((time.monotonic() - started) * speed * SECOND)
 
 
-def recorded(path: Path) -> dict[str, list[tuple[datetime, str]]]:
+def read_recorded(path: Path) -> dict[str, list[tuple[datetime, str]]]:
     """Read the polls of a recorded file as `replay` does, and return them by store."""
     table = Table(path, POLLS)
     stores = StoreNumbers()
@@ -98,7 +98,7 @@ async def test_reports_agree_with_the_acknowledged_polls(
     assert (stats.counts.rejected, stats.counts.failed, len(stats.in_flight)) == (0, 0, 0)
 
     reference = to_datetime(end)
-    polls = recorded(path)
+    polls = read_recorded(path)
     assert sum(map(len, polls.values())) == stats.counts.acknowledged
     async with Http(address) as http:
         rows = await asyncio.gather(
@@ -138,7 +138,7 @@ def test_the_command_counts_and_records_polls_and_ends_on_ctrl_c(
     assert sent == acknowledged + rejected
     assert rejected > 0
     assert f"{acknowledged:,} acknowledged polls added to {path}" in output
-    assert sum(map(len, recorded(path).values())) == acknowledged
+    assert sum(map(len, read_recorded(path).values())) == acknowledged
 
     listed = run(
         *("dead-letters", "list", "--reason", "ahead of the clock", "--since", started),

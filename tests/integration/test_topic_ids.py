@@ -40,7 +40,7 @@ async def create(admin: AIOKafkaAdminClient, name: str, partitions: int) -> None
         await asyncio.sleep(0.1)
 
 
-async def described(admin: AIOKafkaAdminClient, name: str) -> TopicDescription:
+async def describe(admin: AIOKafkaAdminClient, name: str) -> TopicDescription:
     while not (topics := await describe_topics(admin, [name])):  # noqa: ASYNC110  a broker
         await asyncio.sleep(0.1)
     return topics[name]
@@ -52,29 +52,31 @@ async def test_a_topic_that_is_deleted_and_made_anew_has_another_id(
     name, other = f"log-{uuid.uuid4()}", f"log-{uuid.uuid4()}"
     await create(admin, name, 3)
     await create(admin, other, 1)
-    first = await described(admin, name)
+    first = await describe(admin, name)
     # a broker without an authorizer answers that its clients may do everything
     operations = first.operations
     assert operations
     assert first == TopicDescription(name, first.id, 3, replicas=1, operations=operations)
     assert first.id is not None
     assert len(base64.urlsafe_b64decode(first.id + "==")) == 16
-    assert await described(admin, name) == first
-    assert (await described(admin, other)).id not in {first.id, None}
+    assert await describe(admin, name) == first
+    assert (await describe(admin, other)).id not in {first.id, None}
     assert (await topic_ids(kafka_broker, [name, other, "no-such"])).keys() == {name, other}
 
     await admin.delete_topics([name])
     while await describe_topics(admin, [name]):  # noqa: ASYNC110
         await asyncio.sleep(0.1)
     await create(admin, name, 5)
-    second = await described(admin, name)
+    second = await describe(admin, name)
 
     assert second.partitions == 5
     assert second.id not in {first.id, None}
     assert await topic_ids(kafka_broker, [name]) == {name: second.id}
 
 
-async def test_asking_creates_no_topic(kafka_broker: Settings, admin: AIOKafkaAdminClient) -> None:
+async def test_a_lookup_of_an_id_creates_no_topic(
+    kafka_broker: Settings, admin: AIOKafkaAdminClient
+) -> None:
     name = f"log-{uuid.uuid4()}"
     assert await topic_ids(kafka_broker, [name]) == {}
     assert name not in await admin.list_topics()

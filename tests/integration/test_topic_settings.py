@@ -111,7 +111,7 @@ async def is_known(gateway: Gateway, store_id: str) -> bool:
 # -- at the start
 
 
-async def test_topics_made_with_kafkas_defaults_are_put_right(
+async def test_topics_with_kafkas_defaults_get_the_products_settings(
     settings: Settings, admin: AIOKafkaAdminClient
 ) -> None:
     await admin.create_topics(
@@ -147,7 +147,7 @@ async def test_report_retention_that_grows_is_followed(
     await wait_until_set(admin, "report-results", "min.compaction.lag.ms", fortnight)
 
 
-async def test_a_change_that_the_broker_refuses_is_in_its_words(
+async def test_a_change_that_the_broker_refuses_is_reported_in_its_words(
     settings: Settings, admin: AIOKafkaAdminClient
 ) -> None:
     await ensure_topics(settings)
@@ -167,7 +167,7 @@ async def test_a_change_that_the_broker_refuses_is_in_its_words(
 # -- while running
 
 
-async def test_a_partition_that_is_added_is_not_silently_unread(
+async def test_an_added_partition_is_reported_as_an_error(
     settings: Settings, admin: AIOKafkaAdminClient
 ) -> None:
     await ensure_topics(settings)

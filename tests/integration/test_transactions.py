@@ -45,7 +45,7 @@ def poll(store_id: str, instant: int, status: str) -> bytes:
     )
 
 
-async def test_reports_and_commits_go_on_over_the_markers(
+async def test_reports_and_commits_pass_the_markers_of_transactions(
     kafka_settings: Settings, client: AIOKafkaProducer, tmp_path: Path
 ) -> None:
     """The end offset includes markers, which a reader must skip; Faust commits once a second."""
@@ -80,7 +80,7 @@ async def test_reports_and_commits_go_on_over_the_markers(
         assert state.document.fields["uptime_last_hour"] == 60
         code = await worker.stop()
     assert code == 0
-    assert await committed(settings, partition) == last + 1
+    assert await committed_offset(settings, partition) == last + 1
     polls = TopicPartition(STORE_STATUS.name, partition)
     gaps = OffsetGaps(settings)
     await gaps.start()
@@ -93,7 +93,7 @@ async def test_reports_and_commits_go_on_over_the_markers(
         await gaps.stop()
 
 
-async def committed(settings: Settings, partition: int) -> int:
+async def committed_offset(settings: Settings, partition: int) -> int:
     topic_partition = TopicPartition(STORE_STATUS.name, partition)
     admin = AIOKafkaAdminClient(**connection(settings))
     await admin.start()

@@ -35,7 +35,7 @@ MENDED = (
 NONSENSE = f'{{"store_id": "{LATER}", "status": "up"}}'.encode()
 
 
-async def knows(address: str, store_id: str) -> bool:
+async def is_known(address: str, store_id: str) -> bool:
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"{address}/stores/{store_id}") as answer,
@@ -43,9 +43,9 @@ async def knows(address: str, store_id: str) -> bool:
         return answer.status == 200
 
 
-async def until_known(address: str, store_id: str) -> None:
+async def wait_until_known(address: str, store_id: str) -> None:
     async with asyncio.timeout(60):
-        while not await knows(address, store_id):  # noqa: ASYNC110  over HTTP
+        while not await is_known(address, store_id):  # noqa: ASYNC110  over HTTP
             await asyncio.sleep(0.1)
 
 
@@ -82,7 +82,7 @@ async def _each_sees_its_own(
             poll = {"status": "active", "timestamp_utc": "2024-01-01T10:00:00Z"}
             async with http._session.post(f"/stores/{store_id}/status", json=poll) as answer:
                 assert answer.status == 202
-            await until_known(addresses[prefix], store_id)
+            await wait_until_known(addresses[prefix], store_id)
             reports[prefix] = await http.trigger(store_id)
             status, _ = await http.wait_until_finished(reports[prefix])
             assert status == 200
@@ -97,7 +97,7 @@ async def _each_sees_its_own(
         assert f"{prefix}store-status/" in explained.stdout
     red, blue = STORE
     for own, other in ((red, blue), (blue, red)):
-        assert not await knows(addresses[own], STORE[other])
+        assert not await is_known(addresses[own], STORE[other])
         async with Http(addresses[own]) as http:
             assert (await http.get(reports[other]))[0] == 404
 
@@ -114,7 +114,7 @@ async def _dead_letters_stay_where_they_are(
     await client.send_and_wait(f"{red}store-status", NONSENSE, partition=0)
     await client.stop()
 
-    async def listed(prefix: str) -> str:
+    async def list_dead_letters(prefix: str) -> str:
         shown = await asyncio.to_thread(
             run, "dead-letters", "list", environment=environments[prefix]
         )
@@ -122,10 +122,10 @@ async def _dead_letters_stay_where_they_are(
         return shown.stdout
 
     async with asyncio.timeout(90):
-        while f"{red}store-status" not in await listed(red):
+        while f"{red}store-status" not in await list_dead_letters(red):
             pass
-    assert f"{red}store-status" not in await listed(blue)
-    dead_letter = re.search(r"^\s*(\d+)", await listed(red), re.MULTILINE)
+    assert f"{red}store-status" not in await list_dead_letters(blue)
+    dead_letter = re.search(r"^\s*(\d+)", await list_dead_letters(red), re.MULTILINE)
     assert dead_letter is not None
     again = await asyncio.to_thread(
         run,
@@ -137,8 +137,8 @@ async def _dead_letters_stay_where_they_are(
         environment=environments[red],
     )
     assert again.returncode == 0, again.stderr
-    await until_known(addresses[red], LATER)
-    assert not await knows(addresses[blue], LATER)
+    await wait_until_known(addresses[red], LATER)
+    assert not await is_known(addresses[blue], LATER)
 
 
 async def _all_names_have_a_prefix(settings: Settings) -> None:

@@ -87,7 +87,7 @@ async def request_report(api: ApiProcess, path: str, **body: Any) -> str:
             await asyncio.sleep(0.1)
 
 
-def verified(headers: dict[str, str], body: bytes) -> dict[str, Any]:
+def verify(headers: dict[str, str], body: bytes) -> dict[str, Any]:
     """Check the signature of a webhook as a receiver does, and return the content."""
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     expected = "v1," + base64.b64encode(hmac.new(KEY, signed, hashlib.sha256).digest()).decode()
@@ -150,7 +150,7 @@ async def test_an_api_killed_between_completion_and_delivery(
                 await receiver.heard_so_many(tried + 2)
                 await wait_until_all_committed(settings)
 
-    contents = [verified(*heard) for heard in receiver.heard]
+    contents = [verify(*heard) for heard in receiver.heard]
     assert [content["data"]["report_id"] for content in contents] == [
         *[report_id] * (tried + 1),
         fleet_id,
@@ -190,7 +190,7 @@ async def test_two_apis_share_the_webhooks_and_one_dies(
             await wait_until_all_committed(settings)
         records = await read_records(settings, DEAD_LETTERS)
 
-    delivered = [verified(*heard)["data"]["report_id"] for heard in receiver.heard]
+    delivered = [verify(*heard)["data"]["report_id"] for heard in receiver.heard]
     assert set(delivered) == set(ids), "each at least once"
     assert {headers["webhook-id"] for headers, _ in gone.heard} == {refused}
     reasons = [

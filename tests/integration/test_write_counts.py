@@ -69,7 +69,7 @@ async def test_a_backlog_of_single_polls_costs_fewer_writes_than_polls(
     assert len(stores) <= written < 60 * len(stores) / 3
 
 
-async def test_a_batch_costs_a_write_a_week_that_it_touches(
+async def test_a_batch_costs_one_write_for_each_week_that_it_touches(
     kafka_settings: Settings, tmp_path: Path
 ) -> None:
     await writes_of_a_worker(kafka_settings, tmp_path)  # the records of other tests
