@@ -8,6 +8,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
 ├── OverloadedError              as much is waiting as may wait         (HTTP 429)
 ├── TooManyStoresError           a store is new, and there are too many (HTTP 429)
+├── PollTimeError                the broker's clock rejects a poll      (HTTP 422)
 ├── OverloadedReportsError       too many reports wait already          (HTTP 503)
 ├── StoreNotFoundError           no input names the store               (HTTP 404)
 ├── ReportNotFoundError          no request names it, or it expired     (HTTP 404)
@@ -72,6 +73,10 @@ class OverloadedError(StoreUptimeError):
 
 class TooManyStoresError(StoreUptimeError):
     """A store is new, and there are as many as the settings allow: others go on."""
+
+
+class PollTimeError(StoreUptimeError):
+    """The time of a poll is rejected by the broker's clock: a worker writes its dead letter."""
 
 
 class OverloadedReportsError(StoreUptimeError):

@@ -13,6 +13,7 @@ from stream_app.errors import (
     BrokerUnavailableError,
     OverloadedError,
     OverloadedReportsError,
+    PollTimeError,
     RecordError,
     ReportConflictError,
     ReportContentLostError,
@@ -94,7 +95,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         )
         response.headers.update(error.headers)
         return response
-    except (RecordError, ReportError) as error:
+    except (RecordError, PollTimeError, ReportError) as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
     except (StoreNotFoundError, ReportNotFoundError) as error:
         return problem(HTTPStatus.NOT_FOUND, str(error))

@@ -22,9 +22,10 @@ from api.http.content_coding import (
 from api.http.json_items import SLICE_BYTES
 from api.http.memory_budget import MemoryBudget
 from api.http.problems import RETRY_SECONDS, ProblemError
-from stream_app.contracts.fields import shown
+from api.http.services import service_of
+from stream_app.contracts.fields import shown, validate
 from stream_app.contracts.json_text import BYTE_ORDER_MARK, NotJsonError, parse_json
-from stream_app.errors import OverloadedError
+from stream_app.errors import OverloadedError, RecordError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -48,13 +49,18 @@ WHOLE_SECONDS: Final = 600.0
 """Seconds that a client has for a whole body."""
 
 
-class BodyTooLargeError(Exception):
-    """A body is larger than its limit; `beginning` is what was read of it."""
+class BodyTooLargeError(ProblemError):
+    """A body is larger than its limit.
 
-    def __init__(self, limit: int, beginning: bytes) -> None:
-        self.limit = limit
+    Attributes:
+        beginning: the bytes that were read, as many as the limit allows.
+    """
+
+    def __init__(self, limit: int, beginning: bytes = b"") -> None:
         self.beginning = beginning
-        super().__init__(f"the body is larger than {limit:,} bytes")
+        super().__init__(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit:,} bytes"
+        )
 
 
 class BodiesStoppingError(Exception):
@@ -263,13 +269,41 @@ def stopping() -> ProblemError:
     )
 
 
+async def read_fields(request: web.Request, limit: int, model: type[Any]) -> dict[str, Any]:
+    """Return the fields of a request's body, parsed by their model; a request needs no body.
+
+    Raises:
+        OverloadedError: the bodies of all requests hold as much as they may.
+        ProblemError: the body is larger than the limit, came too slowly, or is not JSON.
+        RecordError: it is not a JSON object, or a field cannot be used.
+    """
+    async with RequestBody(request, service_of(request, RequestBodies)) as body:
+        data = await body.read(limit)
+    if is_empty(data):
+        return {}
+    content = json_in(data, "a JSON object")
+    if not isinstance(content, dict):
+        raise RecordError("the body is not a JSON object")
+    fields: dict[str, Any] = validate(model, content)
+    return fields
+
+
+def is_empty(body: bytes) -> bool:
+    """Return whether a body has nothing but spaces."""
+    return not body.removeprefix(BYTE_ORDER_MARK).strip()
+
+
 def json_in(body: bytes, expected: str) -> Any:
     """Return the JSON in a body.
 
+    Args:
+        body: the body.
+        expected: what the body must be, for the error.
+
     Raises:
-        ProblemError: there is none.
+        ProblemError: it is empty, or not JSON.
     """
-    if not body.removeprefix(BYTE_ORDER_MARK).strip():
+    if is_empty(body):
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is empty: it must be {expected}"
         )

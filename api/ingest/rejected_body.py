@@ -7,18 +7,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from api.http.problems import ProblemError
-from api.http.request_body import BodyTooLargeError
+from api.http.request_body import BodyTooLargeError, RequestBodies, RequestBody, is_empty
 from api.http.services import service_of
 from api.ingest.service import NO_DEAD_LETTER, IngestService
-from stream_app.contracts.json_text import BYTE_ORDER_MARK
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import web
-
-    from api.http.request_body import RequestBody
 
 MAX_PATH: Final = 200
 """Characters of a path that a dead letter has: the path of every route is shorter."""
@@ -47,8 +44,7 @@ async def dead_letter_on_rejection(
         ingestion = service_of(request, IngestService)
         ingestion.poll_counts.refused += polls
         # an empty body has nothing that a dead letter could keep
-        empty = not original.removeprefix(BYTE_ORDER_MARK).strip()
-        if not empty and not await ingestion.write_body_dead_letter(
+        if not is_empty(original) and not await ingestion.write_body_dead_letter(
             path_of(request), str(error), original, truncated=truncated
         ):
             status = (
@@ -66,4 +62,21 @@ async def read_body(
         return await body.read(limit, beginning)
     except BodyTooLargeError as error:
         async with dead_letter_on_rejection(request, error.beginning, truncated=True):
-            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
+            raise
+
+
+@asynccontextmanager
+async def rejectable_body(
+    request: web.Request, limit: int, *, polls: int = 0
+) -> AsyncIterator[bytes]:
+    """Read the whole body, and run a block that may reject it, as `dead_letter_on_rejection` does.
+
+    Args:
+        request: the request.
+        limit: the bytes that the body may have.
+        polls: how many polls are rejected with the body.
+    """
+    async with RequestBody(request, service_of(request, RequestBodies)) as body:
+        data = await read_body(request, body, limit)
+        async with dead_letter_on_rejection(request, data, polls=polls):
+            yield data

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from api.http.problems import ProblemError
 from api.http.request_body import RequestBodies, RequestBody, json_in
 from api.http.responses import accepted
 from api.http.services import service_of
 from api.ingest.batch import PollBatchPublisher
 from api.ingest.batch_answer import batch_answer, counts_in_problems
-from api.ingest.rejected_body import dead_letter_on_rejection, path_of, read_body
+from api.ingest.rejected_body import path_of, rejectable_body
 from api.ingest.schemas import MAX_POLL_BYTES
 from api.ingest.service import IngestService
 from api.ingest.status_body import read_items
@@ -31,14 +29,10 @@ routes = web.RouteTableDef()
 async def post_status(request: web.Request) -> web.Response:
     """Send one poll of a store; a poll without a time is dated now."""
     ingestion = service_of(request, IngestService)
-    async with RequestBody(request, service_of(request, RequestBodies)) as body:
-        data = await read_body(request, body, MAX_POLL_BYTES)
-        async with dead_letter_on_rejection(request, data, polls=1):
-            store_id = parse_uuid(request.match_info["store_id"])
-            poll = parse_poll_body(json_in(data, _EXPECTED), ingestion.clock())
-            reason = await ingestion.send_poll(store_id, poll)
-    if reason is not None:
-        raise ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
+    async with rejectable_body(request, MAX_POLL_BYTES, polls=1) as body:
+        store_id = parse_uuid(request.match_info["store_id"])
+        poll = parse_poll_body(json_in(body, _EXPECTED), ingestion.clock())
+        await ingestion.send_poll(store_id, poll)
     instant, active = poll
     return accepted(
         {

@@ -27,7 +27,7 @@ from stream_app.contracts.topics import (
     STORE_STATUS,
     STORE_TIMEZONES,
 )
-from stream_app.errors import BrokerUnavailableError, RecordError
+from stream_app.errors import BrokerUnavailableError, PollTimeError, RecordError
 
 if TYPE_CHECKING:
     import asyncio
@@ -113,15 +113,12 @@ class IngestService:
             instant, clock, self._tolerance
         )
 
-    async def send_poll(self, store_id: str, poll: Poll) -> str | None:
-        """Send one poll.
-
-        Returns:
-            why the poll is rejected by the broker's clock: the worker writes its dead letter then.
-            None: the poll is accepted.
+    async def send_poll(self, store_id: str, poll: Poll) -> None:
+        """Send one poll; returns when it is accepted.
 
         Raises:
             RecordError: the poll is rejected by the clock of this process, and is not sent.
+            PollTimeError: the poll was sent, and is rejected by the broker's clock.
             TooManyStoresError: the store is new, and there are too many.
             OverloadedError: as much is waiting as may wait.
             BrokerUnavailableError: the broker did not acknowledge in time.
@@ -135,11 +132,10 @@ class IngestService:
             raise overloaded()
         append_time = await acknowledged_at(self._send_reserved(store_id, [poll]))
         reason = self.why_ill_dated(poll[0], append_time)
-        if reason is None:
-            self.poll_counts.accepted += 1
-        else:
+        if reason is not None:
             self.poll_counts.refused += 1
-        return reason
+            raise PollTimeError(reason)
+        self.poll_counts.accepted += 1
 
     async def send_polls(
         self, by_store: Mapping[str, list[Poll]]

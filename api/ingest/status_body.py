@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from api.http.json_items import Item, ObjectReader, array_slices
 from api.http.ndjson import LineSplitter
 from api.http.problems import ProblemError
-from api.http.request_body import RequestBodies, stopping
+from api.http.request_body import RequestBodies, is_empty, stopping
 from api.http.services import service_of
 from api.ingest.rejected_body import dead_letter_on_rejection, read_body
 from api.ingest.schemas import MAX_ARRAY_BYTES, MAX_POLL_BYTES, MAX_STREAM_BYTES
@@ -108,7 +108,7 @@ async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
 
 
 async def _check_array(request: web.Request, data: bytes) -> None:
-    if not data.removeprefix(BYTE_ORDER_MARK).strip():
+    if is_empty(data):
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is empty: it must be {_EXPECTED}"
         )

@@ -19,16 +19,16 @@ async def report_events(request: web.Request) -> web.StreamResponse:
     """Answer with every step of a report; the stream ends with complete or failed."""
     service = service_of(request, ReportService)
     report_id = parse_uuid(request.match_info["report_id"], "report_id")
-    state = await service.require(report_id)
+    await service.require(report_id)
     async with service_of(request, EventStreams).open(request) as stream:
-        with service.changes.subscribe(state.report_id) as changed:
+        with service.changes.subscribe(report_id) as changed:
             sent = None
             while True:
-                progress = {"report_id": state.report_id, **progress_of(state)}
+                state = await service.require(report_id)
+                progress = {"report_id": report_id, **progress_of(state)}
                 if progress != sent:
                     await stream.send("report", progress)
                     sent = progress
                 if state.status in FINAL or not await stream.wait(changed):
                     break
-                state = await service.require(report_id)
     return stream.response

@@ -8,8 +8,7 @@ from uuid import UUID, uuid4, uuid5
 
 from aiohttp import web
 
-from api.http.problems import ProblemError
-from api.http.request_body import BodyTooLargeError, RequestBodies, RequestBody, json_in
+from api.http.request_body import read_fields
 from api.http.responses import accepted, json_response
 from api.http.services import service_of
 from api.reports.progress import progress_of
@@ -23,16 +22,15 @@ from api.reports.schemas import (
 )
 from api.reports.service import ReportService
 from api.reports.trigger import ReportTrigger
-from api.webhooks.service import WebhookService
-from stream_app.contracts.fields import parse_uuid, validate
-from stream_app.contracts.json_text import BYTE_ORDER_MARK
+from api.webhooks.service import url_in
+from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.report_requests import (
     FleetRequest,
     ReportRequest,
     reference_time_of,
     spec_of,
 )
-from stream_app.errors import RecordError, ReportError
+from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     from stream_app.domain.report_spec import ReportSpec
@@ -49,9 +47,9 @@ routes = web.RouteTableDef()
 async def trigger_report(request: web.Request) -> web.Response:
     """Request the report of a store."""
     store_id = parse_uuid(request.match_info["store_id"])
-    content = await _content(request, MAX_BODY_BYTES, ReportBody)
-    reference_time, spec = _time_range(content)
-    webhook = service_of(request, WebhookService).parse_url(content)
+    fields = await read_fields(request, MAX_BODY_BYTES, ReportBody)
+    reference_time, spec = _time_range(fields)
+    webhook = url_in(fields)
     requested = ReportRequest(_new_report_id(request), store_id, reference_time, spec=spec)
     return await _trigger(request, requested, webhook)
 
@@ -59,10 +57,10 @@ async def trigger_report(request: web.Request) -> web.Response:
 @routes.post("/trigger_report")
 async def trigger_fleet_report(request: web.Request) -> web.Response:
     """Request one report of all stores, or of the stores that the body names."""
-    content = await _content(request, MAX_STORES_BYTES, FleetReportBody)
-    reference_time, spec = _time_range(content)
-    store_ids = content.get("store_ids")
-    webhook = service_of(request, WebhookService).parse_url(content)
+    fields = await read_fields(request, MAX_STORES_BYTES, FleetReportBody)
+    reference_time, spec = _time_range(fields)
+    store_ids = fields.get("store_ids")
+    webhook = url_in(fields)
     requested = FleetRequest(_new_report_id(request), store_ids, reference_time, spec=spec)
     return await _trigger(request, requested, webhook)
 
@@ -97,29 +95,11 @@ async def get_report(request: web.Request) -> web.StreamResponse:
             return accepted(progress_of(state), {"Retry-After": str(POLL_AGAIN_SECONDS)})
 
 
-async def _content(request: web.Request, limit: int, model: type[Any]) -> dict[str, Any]:
-    """Return the fields of the body, parsed by its model; none without a body."""
-    async with RequestBody(request, service_of(request, RequestBodies)) as reading:
-        try:
-            body = await reading.read(limit)
-        except BodyTooLargeError as error:
-            raise ProblemError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error)) from None
-    if not body.removeprefix(BYTE_ORDER_MARK).strip():
-        return {}
-    content = json_in(body, "a JSON object")
-    if not isinstance(content, dict):
-        raise RecordError("the body is not a JSON object")
-    fields: dict[str, Any] = validate(model, content)
-    return fields
-
-
-def _time_range(content: dict[str, Any]) -> tuple[int | None, ReportSpec]:
-    reference_time, spec = reference_time_of(content), spec_of(content)
+def _time_range(fields: dict[str, Any]) -> tuple[int | None, ReportSpec]:
+    reference_time, spec = reference_time_of(fields), spec_of(fields)
     if reference_time is not None:
-        try:
-            spec.span(reference_time)
-        except ReportError as error:
-            raise RecordError(str(error)) from None
+        # raises an error if no report can have this time range
+        spec.span(reference_time)
     return reference_time, spec
 
 

@@ -37,16 +37,18 @@ class ReportTrigger:
 
         Args:
             request: the report that is asked for.
-            webhook: the URL that is called when the report has ended; None: no URL.
+            webhook: the URL that is called when the report has ended, not checked; None for none.
             repeatable: whether its id is made from an Idempotency-Key, so that it may exist.
 
         Raises:
             OverloadedReportsError: too many reports are waiting.
             StoreNotFoundError: no input names a store of the request.
-            RecordError: another request has used the key.
+            RecordError: webhooks may not go to the URL, or another request has used the key.
             BrokerUnavailableError: the broker did not acknowledge in time.
             WorkersBehindError: a store may be in what the workers have yet to apply.
         """
+        if webhook is not None:
+            self._webhooks.require_allowed(webhook)
         self._reports.require_capacity()
         if isinstance(request, ReportRequest):
             await self._stores.require(request.store_id)

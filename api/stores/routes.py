@@ -5,30 +5,24 @@ A store exists once any input names it, so a PUT makes a store that does not exi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlencode
+from typing import Final
 
 from aiohttp import web
 
 from api.http.query_params import int_param
-from api.http.request_body import RequestBodies, RequestBody, json_in
+from api.http.request_body import json_in
 from api.http.responses import accepted, json_response
 from api.http.services import service_of
-from api.ingest.rejected_body import dead_letter_on_rejection, read_body
+from api.ingest.rejected_body import rejectable_body
 from api.ingest.service import IngestService
+from api.stores.rendering import hours_fields, page_content, timezone_fields
 from api.stores.schemas import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
 from api.stores.service import StoreService
 from stream_app.contracts.api_paths import STORE_HOURS, STORE_TIMEZONE
 from stream_app.contracts.business_hours import parse_hours_body
-from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix, shown
+from stream_app.contracts.fields import parse_uuid, parse_uuid_prefix
 from stream_app.contracts.stores import parse_timezone_body
-from stream_app.domain.timezones import find_timezone
 from stream_app.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from stream_app.domain.business_hours import Row
 
 _EXPECTED_HOURS: Final = 'an object such as {"hours": [[0, "09:00", "17:00"]]}'
 _EXPECTED_TIMEZONE: Final = 'an object such as {"timezone_str": "America/Chicago"}'
@@ -39,31 +33,22 @@ routes = web.RouteTableDef()
 @routes.put(STORE_HOURS)
 async def put_business_hours(request: web.Request) -> web.Response:
     """Replace all business hours of a store; without a row the store is open 24/7."""
-    async with RequestBody(request, service_of(request, RequestBodies)) as body:
-        data = await read_body(request, body, MAX_HOURS_BYTES)
-        async with dead_letter_on_rejection(request, data):
-            store_id = parse_uuid(request.match_info["store_id"])
-            hours = parse_hours_body(json_in(data, _EXPECTED_HOURS))
-        await service_of(request, IngestService).replace_hours(store_id, hours)
-    answer: dict[str, Any] = {"store_id": store_id, "business_hours": _hours(hours.rows)}
-    never_open = hours.weekly.never_open_rows
-    if never_open:
-        answer["warning"] = (
-            f"{len(never_open)} rows start when they end and open nothing: {shown(never_open)}"
-        )
-    return accepted(answer)
+    async with rejectable_body(request, MAX_HOURS_BYTES) as body:
+        store_id = parse_uuid(request.match_info["store_id"])
+        hours = parse_hours_body(json_in(body, _EXPECTED_HOURS))
+    await service_of(request, IngestService).replace_hours(store_id, hours)
+    return accepted({"store_id": store_id, **hours_fields(hours)})
 
 
 @routes.put(STORE_TIMEZONE)
 async def put_timezone(request: web.Request) -> web.Response:
     """Replace the timezone of a store; if it is unknown, the default one applies."""
-    async with RequestBody(request, service_of(request, RequestBodies)) as body:
-        data = await read_body(request, body, MAX_TIMEZONE_BYTES)
-        async with dead_letter_on_rejection(request, data):
-            store_id = parse_uuid(request.match_info["store_id"])
-            timezone = parse_timezone_body(json_in(data, _EXPECTED_TIMEZONE))
-        await service_of(request, IngestService).replace_timezone(store_id, timezone)
-    return accepted({"store_id": store_id, **_timezone(request, timezone)})
+    async with rejectable_body(request, MAX_TIMEZONE_BYTES) as body:
+        store_id = parse_uuid(request.match_info["store_id"])
+        timezone = parse_timezone_body(json_in(body, _EXPECTED_TIMEZONE))
+    await service_of(request, IngestService).replace_timezone(store_id, timezone)
+    default = service_of(request, Settings).default_timezone
+    return accepted({"store_id": store_id, **timezone_fields(timezone, default)})
 
 
 @routes.delete("/stores/{store_id}")
@@ -79,11 +64,12 @@ async def get_store(request: web.Request) -> web.Response:
     """Answer with the facts of a store besides its polls."""
     store_id = parse_uuid(request.match_info["store_id"])
     entry = await service_of(request, StoreService).get(store_id)
+    default = service_of(request, Settings).default_timezone
     return json_response(
         {
             "store_id": store_id,
-            "business_hours": _hours(entry.hours),
-            **_timezone(request, entry.timezone),
+            "business_hours": entry.hours or None,
+            **timezone_fields(entry.timezone, default),
         }
     )
 
@@ -95,26 +81,5 @@ async def get_stores(request: web.Request) -> web.Response:
     prefix = parse_uuid_prefix(query["prefix"], "prefix") if "prefix" in query else ""
     after = parse_uuid(query["after"], "after") if "after" in query else ""
     limit = int_param(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
-    # one more id than the page has says whether there is a next page
-    store_ids = await service_of(request, StoreService).page(prefix, after, limit + 1)
-    page = store_ids[:limit]
-    following = None
-    if len(store_ids) > limit:
-        further = {"prefix": prefix} if prefix else {}
-        following = "/stores?" + urlencode({**further, "limit": limit, "after": page[-1]})
-    return json_response({"store_ids": page, "next": following})
-
-
-def _hours(rows: Sequence[Row]) -> Sequence[Row] | None:
-    return rows or None
-
-
-def _timezone(request: web.Request, timezone: str | None) -> dict[str, str | None]:
-    default = service_of(request, Settings).default_timezone
-    answer = {
-        "timezone_str": timezone or None,
-        "timezone": default if find_timezone(timezone) is None else timezone,
-    }
-    if timezone is not None and find_timezone(timezone) is None:
-        answer["warning"] = f"{shown(timezone)} is not an IANA time zone: {default} applies"
-    return answer
+    page = await service_of(request, StoreService).page(prefix, after, limit)
+    return json_response(page_content(page, prefix, limit))

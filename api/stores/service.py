@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from api.kafka.publisher import ANSWER_SECONDS
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
 
 _SHOWN_STORES: Final = 5
 """Unknown stores that an error names."""
+
+
+@dataclass(frozen=True, slots=True)
+class StorePage:
+    """A page of store ids, and whether more ids come after it."""
+
+    store_ids: list[str]
+    more: bool
 
 
 class StoreService:
@@ -108,8 +117,8 @@ class StoreService:
             raise _unknown(store_id)
         return entry
 
-    async def page(self, prefix: str, after: str, limit: int) -> list[str]:
-        """Return the first ids that begin with `prefix` and come after `after`, in order.
+    async def page(self, prefix: str, after: str, limit: int) -> StorePage:
+        """Return the first `limit` ids that begin with `prefix` and come after `after`, in order.
 
         Raises:
             BrokerUnavailableError: the broker did not answer in time.
@@ -118,7 +127,9 @@ class StoreService:
         self._require()
         await self._wait_for_workers("not all stores are known yet")
         await self._read()
-        return self._view.page(prefix, after, limit)
+        # one more id than the page has says whether there is a next page
+        store_ids = self._view.page(prefix, after, limit + 1)
+        return StorePage(store_ids[:limit], more=len(store_ids) > limit)
 
     async def remove(self, store_id: str) -> None:
         """Remove a store, and return when every view of this process shows that it is gone.

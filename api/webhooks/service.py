@@ -12,7 +12,7 @@ from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from api.webhooks.allowlist import Allowlist
     from stream_app.contracts.topics import TopicSpec
@@ -47,20 +47,13 @@ class WebhookService:
         self._require = require
         self._allowlist = allowlist
 
-    def parse_url(self, content: dict[str, Any]) -> str | None:
-        """Return the URL that a request's body names; None: it names no webhook.
+    def require_allowed(self, url: object) -> None:
+        """Raise an error unless webhooks may go to a URL.
 
         Raises:
-            RecordError: webhooks may not go to the URL, or it is no URL.
+            RecordError: webhooks may not go to the URL, or it is not a URL.
         """
-        webhook = content.get("webhook")
-        if webhook is None:
-            return None
-        if not isinstance(webhook, dict) or set(webhook) != {"url"}:
-            raise RecordError('webhook is not an object such as {"url": "https://..."}')
-        url: str = webhook["url"]
         self._allowlist.check(url)
-        return url
 
     async def register(self, report_id: str, url: str) -> None:
         """Write a webhook to Kafka; returns when the broker has it.
@@ -73,3 +66,18 @@ class WebhookService:
         value = encode_webhook(Webhook(report_id, url, self._clock()))
         partition = partition_of(key, WEBHOOKS.partitions(self._settings))
         await acknowledged_at(self._send(WEBHOOKS, partition, key, value))
+
+
+def url_in(fields: Mapping[str, Any]) -> str | None:
+    """Return the URL of the webhook that a request's body names, not checked; None without one.
+
+    Raises:
+        RecordError: the webhook is not an object with a URL alone.
+    """
+    webhook = fields.get("webhook")
+    if webhook is None:
+        return None
+    if not isinstance(webhook, dict) or set(webhook) != {"url"}:
+        raise RecordError('webhook is not an object such as {"url": "https://..."}')
+    url: str = webhook["url"]
+    return url

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from api.stores import service as module
-from api.stores.service import StoreService
+from api.stores.service import StorePage, StoreService
 from api.stores.view import StoreView
 from stream_app.contracts.stores import StoreRecord, encode_store
 from stream_app.contracts.topics import STORES
@@ -90,7 +90,7 @@ async def test_a_store_that_another_process_made_is_found_without_the_workers(
 
 
 async def test_a_page_waits_for_the_workers(bench: Bench) -> None:
-    assert await bench.service.page("", "", 10) == [STORE]
+    assert await bench.service.page("", "", 10) == StorePage([STORE], more=False)
     assert bench.asked == ["applied", "read"]
 
 
