@@ -17,8 +17,8 @@ from api.http.services import provide
 from api.ingest import resource as ingest
 from api.openapi import resource as documents
 from api.openapi.described_parameters import described_parameters_only
+from api.openapi.documents import Documents
 from api.openapi.operation import operations_of
-from api.openapi.routes import Documents
 from api.pages import resource as pages
 from api.public import resource as public
 from api.public.app import MOUNTED_AT, public_app

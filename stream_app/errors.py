@@ -11,6 +11,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── PollTimeError                the broker's clock rejects a poll      (HTTP 422)
 ├── OverloadedReportsError       too many reports wait already          (HTTP 503)
 ├── StoreNotFoundError           no input names the store               (HTTP 404)
+├── NoStatusPageError            no store is chosen for a status page   (HTTP 404)
 ├── ReportNotFoundError          no request names it, or it expired     (HTTP 404)
 ├── ReportConflictError          a report is not as a request needs it  (HTTP 409)
 ├── ReportContentLostError       a complete report has no content       (HTTP 500)
@@ -85,6 +86,10 @@ class OverloadedReportsError(StoreUptimeError):
 
 class StoreNotFoundError(StoreUptimeError):
     """No poll, hours or timezone names the store, or one of the stores."""
+
+
+class NoStatusPageError(StoreUptimeError):
+    """The settings choose no store for the status page, so there is none."""
 
 
 class ReportNotFoundError(StoreUptimeError):

@@ -11,7 +11,6 @@ from api.http.responses import svg_response
 from api.http.services import service_of
 from api.stores.queries import StoreQueries
 from stream_app.contracts.fields import parse_uuid
-from stream_app.errors import ReportError
 
 routes = web.RouteTableDef()
 
@@ -19,19 +18,13 @@ routes = web.RouteTableDef()
 @routes.get("/badges/fleet.svg")
 async def get_fleet_badge(request: web.Request) -> web.Response:
     """Answer with a picture of the number of open stores that are up."""
-    fleet = service_of(request, FleetService)
-    fleet.require()
-    return svg_response(fleet_badge(await fleet.counts()))
+    return svg_response(fleet_badge(await service_of(request, FleetService).counts()))
 
 
 @routes.get("/badges/{store_id}.svg")
 async def get_store_badge(request: web.Request) -> web.Response:
     """Answer with the uptime of a store in a window, as a picture."""
     window = enum_param(request, "window", WINDOWS)
-    try:
-        store_id = parse_uuid(request.match_info["store_id"])
-        _, store, _ = await service_of(request, StoreQueries).current(store_id)
-    except ReportError:
-        # such as before any poll came in: a picture that says so, not one that is broken
-        return svg_response(store_badge(None, window))
+    store_id = parse_uuid(request.match_info["store_id"])
+    store = await service_of(request, StoreQueries).state_if_known(store_id)
     return svg_response(store_badge(store, window))

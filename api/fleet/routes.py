@@ -20,7 +20,7 @@ from stream_app.contracts.fields import parse_uuid, shown
 from stream_app.errors import RecordError
 
 if TYPE_CHECKING:
-    from api.fleet.service import FleetSnapshot
+    from api.fleet.service import FleetChanges
     from api.fleet.state import StoreState
 
 _PART: Final = re.compile(r"[0-9a-fA-F-]{1,36}")
@@ -41,7 +41,7 @@ async def get_fleet(request: web.Request) -> web.Response:
             "counts": fleet.counts,
             "matching": page.matching,
             "page": number,
-            "pages": max(1, -(-page.matching // query.limit)),
+            "pages": page.pages,
             "zones": page.timezones,
             "figures_at": moment(fleet.figures_at),
             "freshness": fleet.freshness,
@@ -56,22 +56,20 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
     text = request.query.get("store_id")
     store_id = None if text is None else parse_uuid(text)
     service = service_of(request, FleetService)
-    service.require()
-    async with service_of(request, EventStreams).open(request) as stream:
-        await service.counts()  # brings the view to now: the events have only later changes
-        with service.watch(store_id) as watcher:
-            number = 0
-            while True:
-                changed, more = watcher.drain_changes()
-                fleet = await service.snapshot(changed)
-                await stream.send("fleet", _event(fleet, changed, more=more), number)
-                number += 1
-                if not await stream.wait(watcher.changed):
-                    break
+    watching = service.watch(store_id)
+    async with service_of(request, EventStreams).open(request) as stream, watching as watcher:
+        number = 0
+        while True:
+            changes = await service.changes(watcher)
+            await stream.send("fleet", _event(changes), number)
+            number += 1
+            if not await stream.wait(watcher.changed):
+                break
     return stream.response
 
 
-def _event(fleet: FleetSnapshot, changed: list[str], *, more: bool) -> dict[str, Any]:
+def _event(changes: FleetChanges) -> dict[str, Any]:
+    fleet = changes.snapshot
     return {
         "now": moment(fleet.now),
         "counts": fleet.counts,
@@ -79,8 +77,8 @@ def _event(fleet: FleetSnapshot, changed: list[str], *, more: bool) -> dict[str,
             {"store_id": store.store_id, "state": store.state, "last_poll": last_poll(store)}
             for store in fleet.stores
         ],
-        "removed": sorted(set(changed) - {store.store_id for store in fleet.stores}),
-        "more": more,
+        "removed": changes.removed,
+        "more": changes.more,
         "figures_at": moment(fleet.figures_at),
         "freshness": fleet.freshness,
     }

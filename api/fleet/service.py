@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
@@ -23,7 +23,8 @@ from stream_app.errors import StoreUptimeError
 from stream_app.periodic import PeriodicTask, cancel_tasks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from api.fleet.pages import FleetQuery
     from api.fleet.state import StoreState
@@ -115,14 +116,31 @@ class FleetPage:
     Attributes:
         snapshot: the stores of the page.
         matching: the number of stores that match the query.
+        pages: the number of pages that these stores fill, at least 1.
         timezones: the timezones of all stores, in order.
         clock: the clock that defines the present of the fleet: data or wall.
     """
 
     snapshot: FleetSnapshot
     matching: int
+    pages: int
     timezones: list[str]
     clock: str
+
+
+@dataclass(frozen=True, slots=True)
+class FleetChanges:
+    """The changes that one watcher has not received before.
+
+    Attributes:
+        snapshot: the stores that changed, as they are now.
+        removed: the ids of stores that changed and do not exist any more, in order.
+        more: whether more stores changed than one event may name.
+    """
+
+    snapshot: FleetSnapshot
+    removed: list[str]
+    more: bool
 
 
 class FleetService:
@@ -173,14 +191,6 @@ class FleetService:
         if self._figures is not None:
             await cancel_tasks({self._figures})
 
-    def require(self) -> None:
-        """Raise an error unless there is a connection.
-
-        Raises:
-            BrokerUnavailableError: there is none.
-        """
-        self._require()
-
     @property
     def clock_name(self) -> str:
         """Return the name of the clock that defines the present of the fleet: data or wall."""
@@ -219,13 +229,18 @@ class FleetService:
         return FleetPage(
             self._snapshot(stores),
             matching,
+            max(1, -(-matching // query.limit)),
             self._view.zones(),
             self.clock_name,
         )
 
-    async def snapshot(self, store_ids: list[str]) -> FleetSnapshot:
-        """Return those of some stores that exist, as they are now."""
-        return self._snapshot(await self.stores(store_ids))
+    async def changes(self, watcher: Watcher) -> FleetChanges:
+        """Return what changed since the last call for a watcher, also while the broker is away."""
+        changed, more = watcher.drain_changes()
+        await self._advanced()
+        stores = self._view.stores(changed)
+        removed = sorted(set(changed) - {store.store_id for store in stores})
+        return FleetChanges(self._snapshot(stores), removed, more)
 
     def _snapshot(self, stores: list[StoreState]) -> FleetSnapshot:
         counts = self._view.counts()
@@ -256,18 +271,38 @@ class FleetService:
         self._renew_figures()
 
     async def counts(self) -> dict[str, int]:
-        """Return how many stores are in each state, and in total."""
+        """Return how many stores are in each state, and in total.
+
+        Raises:
+            BrokerUnavailableError: there is no connection.
+        """
+        self._require()
         await self._advanced()
         return self._view.counts()
 
     async def stores(self, store_ids: list[str]) -> list[StoreState]:
-        """Return some stores as they are now."""
+        """Return those of some stores that exist, as they are now.
+
+        Raises:
+            BrokerUnavailableError: there is no connection.
+        """
+        self._require()
         await self._advanced()
         return self._view.stores(store_ids)
 
-    @contextmanager
-    def watch(self, store_id: str | None = None) -> Iterator[Watcher]:
-        """Watch all stores or one, until the block ends."""
+    def watch(self, store_id: str | None = None) -> AbstractAsyncContextManager[Watcher]:
+        """Return a context in which all stores or one are watched; it goes on without a connection.
+
+        Raises:
+            BrokerUnavailableError: there is no connection now.
+        """
+        self._require()
+        return self._watching(store_id)
+
+    @asynccontextmanager
+    async def _watching(self, store_id: str | None) -> AsyncIterator[Watcher]:
+        # brings the view to now: the watcher receives only later changes
+        await self._advanced()
         watcher = Watcher(store_id)
         if not self._watchers:
             # the first event has the freshness of now

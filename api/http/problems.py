@@ -11,6 +11,7 @@ from aiohttp import web
 
 from stream_app.errors import (
     BrokerUnavailableError,
+    NoStatusPageError,
     OverloadedError,
     OverloadedReportsError,
     PollTimeError,
@@ -97,7 +98,7 @@ async def problem_middleware(request: web.Request, handler: Handler) -> web.Stre
         return response
     except (RecordError, PollTimeError, ReportError) as error:
         return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
-    except (StoreNotFoundError, ReportNotFoundError) as error:
+    except (StoreNotFoundError, NoStatusPageError, ReportNotFoundError) as error:
         return problem(HTTPStatus.NOT_FOUND, str(error))
     except ReportConflictError as error:
         return problem(HTTPStatus.CONFLICT, str(error))

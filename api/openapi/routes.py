@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-import orjson
 from aiohttp import web
 
 from api.http.problems import ProblemError
 from api.http.services import service_of
 from api.http.static_files import CONTENT_TYPES, HEADERS
-from api.openapi.asyncapi import asyncapi
-from api.openapi.openapi import openapi
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from api.openapi.operation import Resource
-    from stream_app.settings import Settings
+from api.openapi.documents import Documents
 
 _DESCRIPTION: Final = Path(__file__).parent
 
@@ -45,27 +36,6 @@ _HEADERS: Final = {
 }
 
 routes = web.RouteTableDef()
-
-
-class Documents:
-    """The documents of an application, made when the first request asks for them."""
-
-    def __init__(
-        self, app: web.Application, resources: Sequence[Resource], settings: Settings
-    ) -> None:
-        self._app = app
-        self._resources = resources
-        self._settings = settings
-
-    @cached_property
-    def openapi(self) -> bytes:
-        """Return the OpenAPI document."""
-        return orjson.dumps(openapi(self._app, self._resources))
-
-    @cached_property
-    def asyncapi(self) -> bytes:
-        """Return the AsyncAPI document."""
-        return orjson.dumps(asyncapi(self._settings))
 
 
 @routes.get("/openapi.json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +9,7 @@ from aiohttp import web
 
 from api.fleet.badge import WINDOWS, fleet_badge, store_badge
 from api.http.host_and_origin import own_hosts_only
-from api.http.problems import ProblemError, problem_middleware
+from api.http.problems import problem_middleware
 from api.http.query_params import enum_param
 from api.http.response_headers import complete_headers
 from api.http.responses import json_response, svg_response
@@ -53,7 +52,7 @@ def public_site(status: PublicStatus, settings: Settings) -> web.Application:
 @routes.get("/")
 async def page(request: web.Request) -> web.Response:
     """Answer with the page."""
-    _chosen(request)
+    service_of(request, PublicStatus).require()
     return asset_response(request, ASSETS["public.html"])
 
 
@@ -66,13 +65,13 @@ async def asset(request: web.Request) -> web.Response:
 @routes.get("/status.json")
 async def status(request: web.Request) -> web.Response:
     """Answer with the content of the public status page."""
-    return json_response(await _chosen(request).content())
+    return json_response(await service_of(request, PublicStatus).content())
 
 
 @routes.get("/badges/fleet.svg")
 async def public_fleet_badge(request: web.Request) -> web.Response:
     """Answer with a picture of the number of chosen open stores that are up."""
-    return svg_response(fleet_badge(await _chosen(request).counts()))
+    return svg_response(fleet_badge(await service_of(request, PublicStatus).counts()))
 
 
 @routes.get("/badges/{store_id}.svg")
@@ -80,18 +79,5 @@ async def public_store_badge(request: web.Request) -> web.Response:
     """Answer with the uptime of a chosen store, as a picture."""
     window = enum_param(request, "window", WINDOWS)
     store_id = parse_uuid(request.match_info["store_id"])
-    chosen = _chosen(request)
-    if store_id not in chosen.chosen:
-        # the answer must not say whether such a store exists
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"store {store_id} is not shown here")
-    return svg_response(store_badge(await chosen.store(store_id), window))
-
-
-def _chosen(request: web.Request) -> PublicStatus:
-    status = service_of(request, PublicStatus)
-    if not status.chosen:
-        raise ProblemError(
-            HTTPStatus.NOT_FOUND,
-            "there is no status page: STORE_UPTIME_PUBLIC_STORES says which stores it shows",
-        )
-    return status
+    store = await service_of(request, PublicStatus).store(store_id)
+    return svg_response(store_badge(store, window))

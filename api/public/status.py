@@ -22,7 +22,7 @@ from stream_app.domain.local_days import is_whole_day
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, parse_instant
 from stream_app.domain.timezones import find_timezone
-from stream_app.errors import StoreUptimeError
+from stream_app.errors import NoStatusPageError, StoreNotFoundError, StoreUptimeError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,33 +67,51 @@ class PublicStatus:
         self._days_requested_at = float("-inf")
         self._asking: asyncio.Task[None] | None = None
 
-    async def store(self, store_id: str) -> StoreState | None:
-        """Return a chosen store as it is now; None where it is not chosen, or not known yet."""
-        if store_id not in self.chosen:
-            return None
-        return await self._fleet.store_with_figures(store_id)
-
-    async def stores(self) -> dict[str, StoreState]:
-        """Return the chosen stores that are known, by id.
+    def require(self) -> None:
+        """Raise an error unless there is a status page.
 
         Raises:
+            NoStatusPageError: no store is chosen.
+        """
+        if not self.chosen:
+            raise NoStatusPageError(
+                "there is no status page: STORE_UPTIME_PUBLIC_STORES says which stores it shows"
+            )
+
+    async def store(self, store_id: str) -> StoreState | None:
+        """Return a chosen store as it is now; None if no input has named it yet.
+
+        Raises:
+            NoStatusPageError: no store is chosen.
+            StoreNotFoundError: the store is not chosen.
             BrokerUnavailableError: there is no connection.
         """
-        self._fleet.require()
-        return {store.store_id: store for store in await self._fleet.stores(list(self.chosen))}
+        self.require()
+        if store_id not in self.chosen:
+            # the answer must not say whether such a store exists
+            raise StoreNotFoundError(f"store {store_id} is not shown here")
+        return await self._fleet.store_with_figures(store_id)
 
     async def counts(self) -> dict[str, int]:
-        """Return how many of the chosen stores are in each state, and in total."""
-        return self._counts(await self.stores())
+        """Return how many of the chosen stores are in each state, and in total.
+
+        Raises:
+            NoStatusPageError: no store is chosen.
+            BrokerUnavailableError: there is no connection.
+        """
+        self.require()
+        return self._counts(await self._stores())
 
     async def content(self) -> dict[str, Any]:
         """Return all that the page shows.
 
         Raises:
+            NoStatusPageError: no store is chosen.
             BrokerUnavailableError: there is no connection.
         """
+        self.require()
         self._fleet.refresh_figures()
-        known = await self.stores()
+        known = await self._stores()
         await self._refresh_days(known)
         now = self._fleet.now()
         return {
@@ -106,6 +124,10 @@ class PublicStatus:
                 for store_id, name in self.chosen.items()
             ],
         }
+
+    async def _stores(self) -> dict[str, StoreState]:
+        """Return the chosen stores that are known, by id."""
+        return {store.store_id: store for store in await self._fleet.stores(list(self.chosen))}
 
     def _counts(self, known: Mapping[str, StoreState]) -> dict[str, int]:
         counts: dict[str, int] = dict.fromkeys(STATES, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -24,6 +25,30 @@ if TYPE_CHECKING:
 
 SETTINGS_FIELDS: Final = ("timezone", "stale_after", "lookback", "default_status")
 """The fields of a worker's answer with the settings that it was computed with."""
+
+SUMMARY_FIELDS: Final = (*SETTINGS_FIELDS, "business_hours", "reference_time", "windows")
+"""The fields of a worker's answer that the summary of a store has unchanged."""
+
+TIMELINE_FIELDS: Final = ("start", "end", "coverage", *SETTINGS_FIELDS, "intervals")
+"""The fields of a worker's answer that a timeline has unchanged."""
+
+INCIDENT_FIELDS: Final = ("start", "end", "timezone")
+"""The fields of a worker's answer that a page of incidents has unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentPage:
+    """A page of the incidents of a store.
+
+    Attributes:
+        content: the worker's answer.
+        incidents: the incidents of the page, the newest one first.
+        more: whether older incidents come after the page.
+    """
+
+    content: dict[str, Any]
+    incidents: list[dict[str, Any]]
+    more: bool
 
 
 class StoreQueries:
@@ -79,6 +104,64 @@ class StoreQueries:
             # a worker of another version, or another client, wrote this answer
             raise ReportError(f"the answer about store {store_id} has no {missing[0]}: ask again")
         return fields
+
+    async def timeline(
+        self, store_id: str, reference: int | None, spec: ReportSpec
+    ) -> dict[str, Any]:
+        """Return a worker's answer with the timeline and the local days of a store.
+
+        Args:
+            store_id: the store.
+            reference: the end of the time range, µs; None for now.
+            spec: the time range.
+
+        Raises:
+            StoreUptimeError: the errors of `ask`.
+        """
+        needed = (*TIMELINE_FIELDS, "local_days")
+        return await self.ask(store_id, reference, spec, ("timeline", "days"), needed)
+
+    async def incidents(
+        self,
+        store_id: str,
+        reference: int | None,
+        spec: ReportSpec,
+        *,
+        before: int | None,
+        limit: int,
+    ) -> IncidentPage:
+        """Return a page of the incidents of a store, the newest one first.
+
+        Args:
+            store_id: the store.
+            reference: the end of the time range, µs; None for now.
+            spec: the time range.
+            before: the page has incidents that start before this time, µs; None for the first page.
+            limit: the largest number of incidents on the page.
+
+        Raises:
+            StoreUptimeError: the errors of `ask`.
+        """
+        needed = (*INCIDENT_FIELDS, "incidents")
+        content = await self.ask(store_id, reference, spec, ("incidents",), needed)
+        older = [
+            incident
+            for incident in content["incidents"]
+            if before is None or parse_instant(incident["start"]) < before
+        ]
+        return IncidentPage(content, older[:limit], more=len(older) > limit)
+
+    async def state_if_known(self, store_id: str) -> StoreState | None:
+        """Return the state of a store; None if there is no answer, such as before the first poll.
+
+        Raises:
+            StoreUptimeError: the other errors of `ask`.
+        """
+        try:
+            _, store, _ = await self.current(store_id)
+        except ReportError:
+            return None
+        return store
 
     async def current(
         self, store_id: str, details: tuple[Include, ...] = (), names: Iterable[str] = ()

@@ -11,18 +11,17 @@ from api.http.query_params import instant_param, int_param
 from api.http.responses import json_response
 from api.http.services import service_of
 from api.stores.local_clock import utc_offsets
-from api.stores.queries import SETTINGS_FIELDS, StoreQueries
+from api.stores.queries import INCIDENT_FIELDS, SUMMARY_FIELDS, TIMELINE_FIELDS, StoreQueries
 from api.stores.query_schemas import PAGE_INCIDENTS
 from stream_app.contracts.fields import parse_uuid
 from stream_app.contracts.report_results import MAX_INCIDENTS
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import WEEK, parse_instant
-from stream_app.errors import RecordError, ReportError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from stream_app.contracts.report_requests import Include
+    from api.stores.queries import IncidentPage
 
 routes = web.RouteTableDef()
 
@@ -30,9 +29,9 @@ routes = web.RouteTableDef()
 @routes.get("/stores/{store_id}/summary")
 async def summary(request: web.Request) -> web.Response:
     """Answer with a store as it is now, and its three windows."""
-    names = (*SETTINGS_FIELDS, "business_hours", "reference_time", "windows")
+    store_id = parse_uuid(request.match_info["store_id"])
     content, store, now = await service_of(request, StoreQueries).current(
-        parse_uuid(request.match_info["store_id"]), ("windows",), names
+        store_id, ("windows",), SUMMARY_FIELDS
     )
     return json_response(
         {
@@ -44,7 +43,7 @@ async def summary(request: web.Request) -> web.Response:
             "local_time": local_time(store.timezone, now),
             "utc_offsets": utc_offsets(store.timezone, store.polled, now, store.opening_changes_at),
             "unknown_timezone": content.get("unknown_timezone"),
-            **_named(content, names),
+            **_named(content, SUMMARY_FIELDS),
         }
     )
 
@@ -53,12 +52,12 @@ async def summary(request: web.Request) -> web.Response:
 async def timeline(request: web.Request) -> web.Response:
     """Answer with the timeline and the local days of a store in a time range."""
     end, spec = _time_range(request)
-    names = ("start", "end", "coverage", *SETTINGS_FIELDS, "intervals")
-    content = await _ask(request, end, spec, ("timeline", "days"), (*names, "local_days"))
+    store_id = parse_uuid(request.match_info["store_id"])
+    content = await service_of(request, StoreQueries).timeline(store_id, end, spec)
     return json_response(
         {
             "store_id": content["store_id"],
-            **_named(content, names),
+            **_named(content, TIMELINE_FIELDS),
             "utc_offsets": _offsets_of_span(content),
             "days": content["local_days"],
         }
@@ -71,49 +70,35 @@ async def incidents(request: web.Request) -> web.Response:
     limit = int_param(request, "limit", PAGE_INCIDENTS, MAX_INCIDENTS)
     after = instant_param(request, "after")
     end, spec = _time_range(request)
-    names = ("start", "end", "timezone")
-    content = await _ask(request, end, spec, ("incidents",), (*names, "incidents"))
-    older = [
-        incident
-        for incident in content["incidents"]
-        if after is None or parse_instant(incident["start"]) < after
-    ]
-    page = older[:limit]
-    following = None
-    if len(older) > limit:
-        query = {"from": content["start"], "to": content["end"], "limit": str(limit)}
-        following = str(request.rel_url.with_query({**query, "after": page[-1]["start"]}))
+    store_id = parse_uuid(request.match_info["store_id"])
+    page = await service_of(request, StoreQueries).incidents(
+        store_id, end, spec, before=after, limit=limit
+    )
+    content = page.content
     return json_response(
         {
             "store_id": content["store_id"],
-            **_named(content, names),
+            **_named(content, INCIDENT_FIELDS),
             "utc_offsets": _offsets_of_span(content),
-            "incidents": page,
-            "next": following,
+            "incidents": page.incidents,
+            "next": _next_page(request, page, limit),
         }
     )
 
 
-async def _ask(
-    request: web.Request,
-    reference: int | None,
-    spec: ReportSpec,
-    details: tuple[Include, ...],
-    needed: Iterable[str],
-) -> dict[str, Any]:
-    store_id = parse_uuid(request.match_info["store_id"])
-    queries = service_of(request, StoreQueries)
-    return await queries.ask(store_id, reference, spec, details, needed)
+def _next_page(request: web.Request, page: IncidentPage, limit: int) -> str | None:
+    if not page.more:
+        return None
+    query = {"from": page.content["start"], "to": page.content["end"], "limit": str(limit)}
+    return str(request.rel_url.with_query({**query, "after": page.incidents[-1]["start"]}))
 
 
 def _time_range(request: web.Request) -> tuple[int | None, ReportSpec]:
     start, end = instant_param(request, "from"), instant_param(request, "to")
     spec = ReportSpec(duration=WEEK) if start is None else ReportSpec(start=start)
     if end is not None:
-        try:
-            spec.span(end)
-        except ReportError as error:
-            raise RecordError(str(error)) from None
+        # raises an error if no report can have this time range
+        spec.span(end)
     return end, spec
 
 

@@ -16,6 +16,7 @@ from api.app import RESOURCES, create_app
 from api.http.problems import ProblemError, problem_middleware
 from api.http.services import provide
 from api.openapi import routes as documents
+from api.openapi.documents import Documents
 from api.pages import routes as pages
 from stream_app.contracts.fields import parse_uuid
 from stream_app.errors import RecordError
@@ -68,8 +69,8 @@ class Backend:
         app.add_routes(pages.routes)
         app.add_routes(documents.routes)
         gateway = FakeGateway()
-        described = documents.Documents(create_app(gateway), RESOURCES, gateway.settings)
-        provide(app, {documents.Documents: described})
+        described = Documents(create_app(gateway), RESOURCES, gateway.settings)
+        provide(app, {Documents: described})
         app.add_subapp("/public/", self.public.app())
         app.add_routes(
             [

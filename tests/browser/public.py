@@ -32,6 +32,9 @@ class CannedStatus:
         self.failing = False
         self.asked = 0
 
+    def require(self) -> None:
+        """The page is always there."""
+
     async def content(self) -> dict[str, Any]:
         self.asked += 1
         if self.failing:

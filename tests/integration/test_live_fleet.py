@@ -70,7 +70,7 @@ async def test_the_fleet_follows_the_polls_and_survives_a_worker(
             assert [store.store_id for store in page.snapshot.stores] == [stores[0]]
             assert page.matching == 1
 
-            with gateway.fleet_service.watch(stores[0]) as watcher:
+            async with gateway.fleet_service.watch(stores[0]) as watcher:
                 await send(settings, {stores[0]: [(newest + MINUTE, True)]})
                 await asyncio.wait_for(watcher.changed.wait(), 30)
                 assert watcher.drain_changes() == ([stores[0]], False)
