@@ -125,9 +125,9 @@ class ApiMetrics:
 
         Args:
             method: any method, also one that does not exist.
-            route: the path of the route, with its variables; None: no route has the path.
+            route: the path of the route, with its variables; None if no route has the path.
             status: the status of its answer.
-            seconds: how long the answer took; None: it is a stream, which lasts as long as
+            seconds: how long the answer took; None for a stream, which lasts as long as
                 somebody listens.
         """
         if route is None:

@@ -61,7 +61,7 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str] | None =
 
     Args:
         command: the program and its arguments.
-        environment: its environment variables; None: ours.
+        environment: its environment variables; None for those of this process.
 
     Raises:
         BenchmarkError: it failed; the message has its exit code.

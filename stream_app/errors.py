@@ -6,7 +6,7 @@ StoreUptimeError                 message: one line that says what to do
 ├── BrokerUnavailableError       Kafka is out of reach                  (exit 4, HTTP 503)
 ├── RejectedRowsError            all rows of a file were rejected       (exit 5)
 ├── WorkersBehindError           the workers have more to apply first   (HTTP 503)
-├── OverloadedError              as much is waiting as may wait         (HTTP 429)
+├── OverloadedError              too much is waiting for the broker    (HTTP 429)
 ├── TooManyStoresError           a store is new, and there are too many (HTTP 429)
 ├── PollTimeError                the broker's clock rejects a poll      (HTTP 422)
 ├── OverloadedReportsError       too many reports wait already          (HTTP 503)

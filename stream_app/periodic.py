@@ -31,8 +31,8 @@ class PeriodicTask:
         seconds: pause between the end of a step and the beginning of the next one.
         step: does the work once.
         pause_first: False calls the first step at once.
-        retry_seconds: pause after a step that failed; None: as after any other step.
-        on_error: called with a `FatalError` of a step, which also ends the task; None: such an
+        retry_seconds: pause after a step that failed; None for the pause after any other step.
+        on_error: called with a `FatalError` of a step, which also ends the task; None if such an
             error is handled like any other.
     """
 

@@ -77,7 +77,7 @@ class SettingVariables:
             texts[variable] = _read_file(variable, path, texts.get(variable, ""))
         return cls(texts, files, secret_variables)
 
-    def refusal(self, variable: str, text: object, reason: object) -> SettingsError:
+    def error_of(self, variable: str, text: object, reason: object) -> SettingsError:
         """Make the error, in one line, of a value that cannot be used.
 
         Args:

@@ -167,7 +167,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], **options: Any) -> Self:
-        """Read all settings; `options` (None: not given) win.
+        """Read all settings; an option that is not None goes before the environment.
 
         Raises:
             SettingsError: a value that cannot be used, or a STORE_UPTIME_ variable that is
@@ -203,7 +203,7 @@ class Settings(BaseSettings):
         except ValidationError as errors:
             first = errors.errors()[0]
             variable, reason = variable_of(str(first["loc"][0])), first["ctx"]["error"]
-            raise variables.refusal(variable, first["input"], reason) from None
+            raise variables.error_of(variable, first["input"], reason) from None
 
     def replace(self, **values: Any) -> Self:
         """Copy these settings with other values; nobody checks whether they go together.

@@ -72,7 +72,7 @@ def store_badge(store: StoreState | None, window: Window) -> str:
     covered = (up + down) / sum(parts)
     if covered < MIN_COVERAGE:
         return _svg(label, "no data", _NEUTRAL, parts)
-    # never rounded up to what it is not
+    # rounded down: 99.999% must not become 100%
     text = "100%" if share == 1 else f"{int(share * 10_000) / 100:.2f}%"
     if unknown / sum(parts) >= MIN_COVERAGE:
         text += f", {int(unknown / sum(parts) * 100)}% no data"

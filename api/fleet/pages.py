@@ -41,9 +41,9 @@ class FleetQuery:
     """A filter of the stores, and their order.
 
     Attributes:
-        states: the states that a store may be in; empty: any.
-        timezone: the timezone that applies to a store; None: any.
-        part: a part of the store id, with its dashes or without; empty: any store.
+        states: the states that a store may be in; empty for any.
+        timezone: the timezone that applies to a store; None for any.
+        part: a part of the store id, with its dashes or without; empty for any store.
         sort: the order of the stores.
         limit: the largest number of stores on the page.
         offset: the number of matching stores before the page.
@@ -97,7 +97,7 @@ class FleetPages:
         matching = 0
         page_ids: list[str] = []
         for scan in self._scans(query):
-            known = None if query.part else self._tallied(scan.ranks, query.timezone)
+            known = None if query.part else self._count_in_states(scan.ranks, query.timezone)
             if known is not None:
                 behind = matching + known
                 if behind <= query.offset or len(page_ids) == query.limit:
@@ -140,7 +140,7 @@ class FleetPages:
         first = ("",) if query.sort == "id" else (-(1 << 62), "")
         return [_Scan(tuple(ranks), order, "rank IS NOT NULL", where, values, first)]
 
-    def _tallied(self, ranks: tuple[int, ...], timezone: str | None) -> int:
+    def _count_in_states(self, ranks: tuple[int, ...], timezone: str | None) -> int:
         (stores,) = self._database.execute(
             f"SELECT sum(stores) FROM tally WHERE rank IN ({', '.join(map(str, ranks))})"  # noqa: S608  numbers of ours
             " AND (?1 IS NULL OR zone = ?1)",

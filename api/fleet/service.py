@@ -58,7 +58,7 @@ class Watcher:
     """The changes that one watcher has not received yet.
 
     Attributes:
-        store_id: the only store of interest; None: all.
+        store_id: the only store of interest; None for all.
         changed: is set when there is a change.
         stores: the ids of stores that changed since the last drain.
         more: whether more stores changed than `stores` may name.
@@ -95,10 +95,10 @@ class FleetSnapshot:
     """Some stores as they are at one instant, and the figures of the whole fleet.
 
     Attributes:
-        now: the instant, µs; None: no poll has come in yet.
+        now: the instant, µs; None if no poll has come in yet.
         stores: the stores.
         counts: the number of stores in each state, and in total.
-        figures_at: the reference time of the stores' figures, µs; None: there are none yet.
+        figures_at: the reference time of the stores' figures, µs; None if there are none yet.
         freshness: how old the data is, as answers have it.
     """
 
@@ -150,7 +150,7 @@ class FleetService:
         settings: the reference clock, and when a newest poll is stale.
         view: the stores as they are now.
         reports: requests the figures from the workers.
-        newest_poll: returns the time of the newest poll of all stores, µs; None: no poll.
+        newest_poll: returns the time of the newest poll of all stores, µs; None without a poll.
         freshness: returns how old the data is.
         require: raises `BrokerUnavailableError` without a connection.
     """
@@ -179,7 +179,7 @@ class FleetService:
         self._figures_due = float("-inf")
         self._figures_requested_at = float("-inf")
         self.figures_at: int | None = None
-        """The reference time of the figures, µs; None: there are no figures yet."""
+        """The reference time of the figures, µs; None if there are no figures yet."""
 
     async def start(self) -> None:
         """Start to notify watchers of changes."""
@@ -197,7 +197,7 @@ class FleetService:
         return self._settings.reference_clock
 
     def now(self) -> int | None:
-        """Return the instant that the fleet is shown at; None: no poll has come in yet."""
+        """Return the instant that the fleet is shown at; None if no poll has come in yet."""
         if self._settings.reference_clock == "data":
             return self._newest_poll()
         fresh = self._freshness()

@@ -38,10 +38,10 @@ class StoreState:
         store_id: the store.
         state: up, down, unknown or closed.
         timezone: the timezone that applies.
-        polled: the time of its newest poll, µs; None: there is no poll.
+        polled: the time of its newest poll, µs; None if there is no poll.
         active: whether that poll is active.
-        opening_changes_at: the time at which it next opens or closes, µs; None: never.
-        figures: the figures of its last report in this process, by name; None: not known yet.
+        opening_changes_at: the time at which it next opens or closes, µs; None if it never does.
+        figures: the figures of its last report in this process, by name; None before the first.
     """
 
     store_id: str
@@ -54,7 +54,11 @@ class StoreState:
 
 
 def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bool, int | None]:
-    """Return whether a store with these hours is open, and when (µs) that changes; None: never."""
+    """Return whether a store with these hours is open, and when that changes, µs.
+
+    Returns:
+        the time of the change is None if the store never opens or never closes.
+    """
     end = now + LOOK_AHEAD
     weekly = WeeklyHours.from_rows((day, start, close) for day, start, close in rows)
     opened = union(open_intervals(weekly, tz, now, end))

@@ -50,7 +50,7 @@ class Readiness:
         self._applied_offsets = applied_offsets
 
     async def unavailable_reason(self) -> str | None:
-        """Return why reports cannot be answered now, in one line; None: they can."""
+        """Return why reports cannot be answered now, in one line; None if they can."""
         if self._connection.unavailable_reason is not None:
             return self._connection.unavailable_reason
         try:

@@ -72,11 +72,11 @@ class Connections:
     """All open connections of this process.
 
     Args:
-        most: how many there may be.
+        max_connections: the largest number of open connections.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, max_connections: int) -> None:
+        self._max_connections = max_connections
         self._open: set[Connection] = set()
         # those without a request in flight, the longest idle first
         self._idle: dict[Connection, None] = {}
@@ -88,7 +88,7 @@ class Connections:
         Args:
             runner: it is set up.
             host: the address.
-            port: 0: any free one.
+            port: the port; 0 for any free one.
 
         Raises:
             OSError: the address cannot be had.
@@ -104,7 +104,7 @@ class Connections:
             host,
             port,
             # so many are accepted in one turn, before the first of them is counted
-            backlog=max(1, min(_MAX_BACKLOG, self._most // 4)),
+            backlog=max(1, min(_MAX_BACKLOG, self._max_connections // 4)),
         )
         self._servers.append(listening)
         return [each.getsockname() for each in listening.sockets]
@@ -118,7 +118,7 @@ class Connections:
         """Add a connection that was accepted; if there are too many, close the longest idle one."""
         self._open.add(connection)
         self._idle[connection] = None
-        if len(self._open) > self._most:
+        if len(self._open) > self._max_connections:
             longest = next(iter(self._idle))
             self.closed(longest)
             longest.force_close()

@@ -110,7 +110,7 @@ def own_hosts_only(listens_on: str, settings: Settings) -> Any:
 
 
 def _named_host(request: web.Request) -> Authority | None:
-    """Return the host that a request names; None: none, or not clearly."""
+    """Return the host that a request names; None if it names none, or not clearly."""
     texts = request.headers.getall(hdrs.HOST, [])
     if len(texts) != 1:
         return None

@@ -51,7 +51,7 @@ class Item(NamedTuple):
     Attributes:
         number: of the line that it begins on, or its place in an array; from 0 on.
         content: what it says, or why it says nothing.
-        original: its bytes; None: of an array, whose items have none of their own.
+        original: its bytes; None in an array, whose items have none of their own.
     """
 
     number: int
@@ -84,7 +84,7 @@ class ObjectReader:
                 try:
                     yield Item(number, item_or_error(line, orjson.loads(line)), original)
                 except orjson.JSONDecodeError:
-                    yield from self._look_closely(number, line)
+                    yield from self._parse_by_tokens(number, line)
 
     def flush(self) -> Iterator[Item]:
         """Yield an object that did not end."""
@@ -102,9 +102,9 @@ class ObjectReader:
                 yield self._item()
                 yield Item(number, content, line)
                 return
-        yield from self._look_closely(number, line)
+        yield from self._parse_by_tokens(number, line)
 
-    def _look_closely(self, number: int, line: bytes) -> Iterator[Item]:
+    def _parse_by_tokens(self, number: int, line: bytes) -> Iterator[Item]:
         start = 0
         for token in _TOKEN.finditer(line):
             match token[0]:

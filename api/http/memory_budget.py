@@ -33,7 +33,7 @@ class TokenBucket:
         self._filled_at = monotonic()
 
     def try_acquire(self, amount: float = 1) -> bool:
-        """Remove an amount from the bucket; False: it holds less, and nothing is removed."""
+        """Remove an amount from the bucket; if it holds less, remove nothing and return False."""
         now = self._monotonic()
         self._left = min(self._at_once, self._left + (now - self._filled_at) * self._per_second)
         self._filled_at = now
@@ -62,7 +62,7 @@ class MemoryBudget:
         return self._used
 
     def try_acquire(self, amount: int) -> bool:
-        """Acquire an amount at once; False: there is no room."""
+        """Acquire an amount at once; False if there is no room."""
         if self._used + amount > self._limit:
             return False
         self._used += amount

@@ -47,7 +47,7 @@ class ProblemError(Exception):
     Args:
         status: the HTTP status.
         detail: one line for a person.
-        retry_after: seconds after which to try again; None: trying again does not help.
+        retry_after: seconds after which to try again; None if trying again does not help.
         members: further fields of the answer's body.
 
     Attributes:

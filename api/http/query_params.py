@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 _Name = TypeVar("_Name", bound=str)
 
 
-def int_param(request: web.Request, name: str, default: int, most: int) -> int:
-    """Return a number from 1 on.
+def int_param(request: web.Request, name: str, default: int, maximum: int) -> int:
+    """Return a number from 1 to `maximum`; `default` if the query has none.
 
     Raises:
         RecordError: it is no such number.
@@ -26,8 +26,8 @@ def int_param(request: web.Request, name: str, default: int, most: int) -> int:
     text = request.query.get(name)
     if text is None:
         return default
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= most:
-        raise RecordError(f"{name} is not 1 to {most}: {shown(text)}")
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not 1 <= int(text) <= maximum:
+        raise RecordError(f"{name} is not 1 to {maximum}: {shown(text)}")
     return int(text)
 
 

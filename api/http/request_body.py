@@ -152,7 +152,7 @@ class RequestBody:
         self._reserve(PARSED_BYTES * min(len(body), SLICE_BYTES))
 
     def try_reserve(self, amount: int) -> bool:
-        """Reserve more memory; False: there is no room."""
+        """Reserve more memory; False if there is no room."""
         if not self._budget.try_acquire(amount):
             return False
         self._held += amount

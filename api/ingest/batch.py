@@ -74,7 +74,7 @@ class PollBatchPublisher:
 
         Raises:
             TooManyRejectedError: too many items of this body are rejected.
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         try:

@@ -103,7 +103,7 @@ class IngestService:
         await self._publisher.drain(patience)
 
     def why_ill_dated(self, instant: int, clock: int) -> str | None:
-        """Return why the time of a poll is rejected, in one line; None: it is not.
+        """Return why the time of a poll is rejected, in one line; None if it is not rejected.
 
         Args:
             instant: the time of the poll, µs.
@@ -120,7 +120,7 @@ class IngestService:
             RecordError: the poll is rejected by the clock of this process, and is not sent.
             PollTimeError: the poll was sent, and is rejected by the broker's clock.
             TooManyStoresError: the store is new, and there are too many.
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         reason = self.why_ill_dated(poll[0], self.clock())
@@ -150,7 +150,7 @@ class IngestService:
             `acknowledged_at`. The append time says whether a poll is ahead of the broker's clock.
 
         Raises:
-            OverloadedError: as much is waiting as may wait; nothing was sent.
+            OverloadedError: too much is waiting for the broker; nothing was sent.
             BrokerUnavailableError: nothing was sent.
         """
         for store_id in by_store:
@@ -172,7 +172,7 @@ class IngestService:
         """Replace the business hours of a store.
 
         Raises:
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             TooManyStoresError: the store is new, and there are too many.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
@@ -182,7 +182,7 @@ class IngestService:
         """Replace the timezone of a store.
 
         Raises:
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             TooManyStoresError: the store is new, and there are too many.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
@@ -192,7 +192,7 @@ class IngestService:
         """Remove all facts of a store: business hours, timezone and polls.
 
         Raises:
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             BrokerUnavailableError: the broker did not acknowledge all of it in time; some of it
                 may be removed.
         """
@@ -221,7 +221,7 @@ class IngestService:
             whether it is written: where too many come, some are not.
 
         Raises:
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
@@ -237,7 +237,7 @@ class IngestService:
             whether it is written: where too many come, some are not.
 
         Raises:
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             BrokerUnavailableError: the broker did not acknowledge in time.
         """
         self._require()
@@ -259,7 +259,7 @@ class IngestService:
             the future of its batch; wait for it with `acknowledged_at`.
 
         Raises:
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             BrokerUnavailableError: the broker is out of reach.
         """
         self._require()

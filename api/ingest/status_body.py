@@ -59,7 +59,7 @@ class StatusItems:
 
     Attributes:
         slices: the items in order, at most `SLICE_ITEMS` at a time.
-        array: the whole body, if it is an array; None: it is a stream.
+        array: the whole body, if it is an array; None if it is a stream.
     """
 
     slices: AsyncIterator[list[Item]]

@@ -103,7 +103,7 @@ class KafkaConnection:
 
     @property
     def unavailable_reason(self) -> str | None:
-        """Return the reason why there is no connection, in one line; None: there is one."""
+        """Return the reason why there is no connection, in one line; None if there is one."""
         return self._unavailable_reason
 
     async def start(self) -> None:

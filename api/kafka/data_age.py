@@ -35,10 +35,10 @@ class Freshness:
 
     Attributes:
         at: that instant on the clock of this process, µs.
-        as_of: the instant by which everything that was acknowledged is shown, µs; None: it is not
+        as_of: the instant by which everything that was acknowledged is shown, µs; None if it is not
             known yet.
-        part: the part of the system that delays the data; None: the data is live.
-        reason: why the part delays it, in one line; None: the data is live.
+        part: the part of the system that delays the data; None if the data is live.
+        reason: why the part delays it, in one line; None if the data is live.
     """
 
     at: int
@@ -67,7 +67,7 @@ class Applied(Protocol):
         """Return whether all records below these offsets are applied."""
 
     def why_unowned(self) -> str | None:
-        """Say which partitions have no owner; None: all have one."""
+        """Say which partitions have no owner; None if all have one."""
 
 
 class DataAge:

@@ -132,7 +132,7 @@ class BoundedPublisher:
         """Reserve the cost and send, as `send_reserved`.
 
         Raises:
-            OverloadedError: as much is waiting as may wait.
+            OverloadedError: too much is waiting for the broker.
             BrokerUnavailableError: it cannot be sent now.
         """
         self.require_acknowledgements(topic, key)
@@ -192,4 +192,4 @@ async def acknowledged_at(sent: asyncio.Future[BatchMetadata]) -> int:
 
 def overloaded() -> OverloadedError:
     """Return the error for a full budget."""
-    return OverloadedError("as much is waiting for Kafka as may wait: try again in a moment")
+    return OverloadedError("too much is waiting for Kafka: try again in a moment")

@@ -105,7 +105,7 @@ class Resource:
 
     Attributes:
         routes: tables of routes; empty where an application of its own serves them.
-        group: where the document has its operations; None: it has none.
+        group: where the document has its operations; None if it has none.
         operations: the description of every operation.
         not_described: routes that the document leaves out, and why.
     """

@@ -46,7 +46,7 @@ class ShownDay(TypedDict):
     """The part of the downtime that no poll covers."""
     coverage: Coverage
     whole_day: bool
-    """False: the day is not over."""
+    """False if the day is not over."""
 
 
 @closed

@@ -41,7 +41,7 @@ class ReportComparison:
         """Return the differences between a report and the same one made now.
 
         Raises:
-            ReportNotFoundError: nobody asked for the report, or it has expired.
+            ReportNotFoundError: no request names the report, or it has expired.
             ReportConflictError: it is not complete, or its request is not known any more.
             ReportContentLostError: its content is gone.
             OverloadedReportsError: as many reports are pending and running as may be.

@@ -75,9 +75,9 @@ class _Choice(TypedDict):
     duration: NotRequired[NullableDuration]
     """The length of the time range (ISO 8601, without years and months), instead of `start`."""
     daily: NotRequired[NullableFlag]
-    """True: the report has a row for each local day of the time range, or of the last 7 days."""
+    """If true, the report has a row for each local day of the time range, or of the last 7 days."""
     exact: NotRequired[NullableFlag]
-    """True: the figures are in seconds, and are not rounded to minutes."""
+    """If true, the figures are in seconds, and are not rounded to minutes."""
     # the service checks it, which knows the allow-list
     webhook: NotRequired[
         Annotated[Any, PlainValidator(_as_it_is, json_schema_input_type=WebhookBody | None)]

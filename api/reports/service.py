@@ -149,11 +149,11 @@ class ReportService:
         return state
 
     def request_of(self, report_id: str) -> UserRequest | None:
-        """Return the request of a report; None: only its result is known."""
+        """Return the request of a report; None if only its result is known."""
         return self._log.request(report_id)
 
     async def report(self, report_id: str) -> ReportState | None:
-        """Return a report as it stands; None: nobody asked for it.
+        """Return a report as it stands; None if no request and no result of it is known.
 
         Raises:
             BrokerUnavailableError: the broker did not answer in time.

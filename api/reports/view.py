@@ -80,7 +80,7 @@ class ReportState:
         status: pending, running, complete or failed.
         subject: identifies its stores and figures, see `request_fingerprint`; None where only a
             result is known.
-        reference_time: µs as requested; None: by the reference clock.
+        reference_time: µs as requested; None if the reference clock decides.
         reason: why it failed.
         document: the complete report; of many stores, without its rows. None where it is gone.
         parts: of a report of many stores, how many parts are done, and how many it has; None:
@@ -317,7 +317,7 @@ class ReportView:
             yield row[0]
 
     def get(self, report_id: str) -> ReportState | None:
-        """Return the state of a report; None: it is unknown."""
+        """Return the state of a report; None if it is unknown."""
         row = self._database.execute(
             "SELECT status, subject, reference_time, reason, content, parts FROM report"
             " WHERE report_id = ?",

@@ -80,7 +80,7 @@ class StoreQueries:
 
         Args:
             store_id: the store.
-            reference: the end of the time range, µs; None: now.
+            reference: the end of the time range, µs; None for now.
             spec: the figures that the answer contains.
             details: the details that it contains besides.
             needed: names of fields that it must have.

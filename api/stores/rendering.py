@@ -36,7 +36,7 @@ def timezone_fields(timezone: str | None, default: str) -> dict[str, str | None]
         "timezone": str(resolve_timezone(timezone, default)),
     }
     if timezone is not None and find_timezone(timezone) is None:
-        fields["warning"] = f"{shown(timezone)} is not an IANA time zone: {default} applies"
+        fields["warning"] = f"{shown(timezone)} is not an IANA timezone: {default} applies"
     return fields
 
 

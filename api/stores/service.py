@@ -136,7 +136,7 @@ class StoreService:
 
         Raises:
             StoreNotFoundError: no input names it.
-            OverloadedError: as much is waiting for the broker as may wait.
+            OverloadedError: too much is waiting for the broker.
             BrokerUnavailableError: the broker did not answer in time.
             WorkersBehindError: the workers have yet to apply it.
         """

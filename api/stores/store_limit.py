@@ -47,7 +47,7 @@ class StoreLimit:
         self._admitted: dict[str, float] = {}
 
     def why_not_writable(self, store_id: str) -> str | None:
-        """Return why a store cannot be written to; None: it can, and a new store is admitted."""
+        """Admit a store, also a new one; or return why it cannot be written to."""
         if self._store_view.count + len(self._admitted) < self._near:
             return None
         if store_id in self._admitted or self._store_view.exists(store_id):

@@ -27,7 +27,7 @@ def store_from(content: dict[str, Any], now: int) -> StoreState:
     """
     tz = find_timezone(content["timezone"])
     if tz is None:
-        raise ReportError(f"the API has no time zone {content['timezone']!r}: its tables are old")
+        raise ReportError(f"the API knows no timezone {content['timezone']!r}: its tables are old")
     is_open, opening_changes_at = opening(content["business_hours"] or (), tz, now)
     poll = content["last_poll"]
     polled = None if poll is None else parse_instant(poll["timestamp_utc"])

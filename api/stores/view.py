@@ -105,8 +105,8 @@ class StoreEntry:
 
     Attributes:
         store_id: the store.
-        hours: its rows of business hours; empty: the store is always open.
-        timezone: its timezone as it was sent, also an unknown one; None: none was sent.
+        hours: its rows of business hours; empty if the store is always open.
+        timezone: its timezone as it was sent, also an unknown one; None if none was sent.
     """
 
     store_id: str

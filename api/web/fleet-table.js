@@ -9,7 +9,7 @@ import { LocalClock } from "./zones.js";
 const COLUMNS = [
   ["badge", "State"],
   ["store", "Store"],
-  ["zone", "Time zone"],
+  ["zone", "Timezone"],
   ["clock", "Local time"],
   ["poll", "Last heard"],
   ["figure", "Down, last hour"],

@@ -164,7 +164,7 @@ function showEmpty() {
   if (fleet.counts.total === 0) {
     place.replaceChildren(
       element("h3", {}, "No stores yet"),
-      element("p", {}, "A store appears with its first poll, its business hours or its time zone:"),
+      element("p", {}, "A store appears with its first poll, its business hours or its timezone:"),
       element("p", {}, element("code", {}, "POST /stores/{store_id}/status"), " or ",
         element("code", {}, "store-uptime replay --from data")),
     );

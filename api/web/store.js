@@ -93,7 +93,7 @@ function showFacts() {
   if (now !== null) facts.push(`${weekdayClock(now, local)} ${local.isKnown ? `in ${zone}` : "UTC"}`);
   facts.push(openText(state, changes, local, now));
   // a wrong name of a zone moves every figure: it is not passed over
-  if (summary.unknown_timezone) facts.push(`“${summary.unknown_timezone}” is no time zone: the default, ${zone}, applies`);
+  if (summary.unknown_timezone) facts.push(`“${summary.unknown_timezone}” is not a timezone: the default, ${zone}, applies`);
   byId("facts").replaceChildren(...facts.map((fact) => element("span", {}, fact)));
   document.title = `${STATE_NAMES[state]}: ${id.slice(0, 8)} · Store uptime`;
 }

@@ -1,5 +1,5 @@
 // The clock on a store's wall, by the offsets that the API tells: browsers differ in their tables
-// of time zones, and old ones lack the newest changes.
+// of timezones, and old ones lack the newest changes.
 
 const HOUR = 3_600_000;
 

@@ -97,7 +97,7 @@ class WebhookClient:
         allowlist: the hosts that webhooks may go to.
         key: the bytes of the setting WEBHOOK_SECRET.
         clock: the wall clock in µs.
-        resolver: resolves names; None: the resolver of the machine.
+        resolver: resolves names; None for the resolver of the machine.
     """
 
     def __init__(

@@ -63,7 +63,7 @@ class ConcurrencyLimiter:
         return max(1, (self._max_running - self.running) // FREE_ROOM_SHARE)
 
     def acquire(self, receiver: str) -> bool:
-        """Admit a webhook; False: its receiver is at its limit, or has deferred webhooks."""
+        """Admit a webhook; False if its receiver is at its limit, or has deferred webhooks."""
         known = self._receivers.get(receiver, _Receiver())
         if known.deferred or known.running >= self.limit:
             return False
@@ -79,7 +79,7 @@ class ConcurrencyLimiter:
         self._drop_if_idle(receiver)
 
     def defer(self, receiver: str, partition: TopicPartition, offset: int) -> bool:
-        """Store the offset of a webhook that was not admitted; False: too many are stored."""
+        """Store the offset of a webhook that was not admitted; False if too many are stored."""
         if self.deferred >= self._max_deferred:
             return False
         self._receivers.setdefault(receiver, _Receiver()).deferred.append((partition, offset))

@@ -72,7 +72,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         run: delivers a webhook; returns why it was given up, or None.
         dead_letter: writes a dead letter; returns when the broker has it.
         ready: returns whether the API has read all that the other topics say.
-        topic: reads the webhooks and the commits; None: the topic of the settings.
+        topic: reads the webhooks and the commits; None for the topic of the settings.
         limiter: limits how many webhooks run.
     """
 

@@ -27,7 +27,7 @@ class WebhookDeliveries:
 
     Args:
         settings: how to reach the broker, the secret, and when a webhook is given up.
-        allowlist: the hosts that webhooks may go to; empty: nothing is consumed.
+        allowlist: the hosts that webhooks may go to; if it is empty, nothing is consumed.
         clock: the wall clock in µs.
         connection: sends the dead letters.
         reports: returns the state of a report.

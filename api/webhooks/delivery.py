@@ -48,7 +48,7 @@ class Reports(Protocol):
     changes: Notifier
 
     async def report(self, report_id: str) -> ReportState | None:
-        """Return the state of a report; None: it was not requested."""
+        """Return the state of a report; None if it was not requested."""
 
 
 class Sender(Protocol):
@@ -90,7 +90,7 @@ class WebhookDelivery:
         """Wait until a report has ended, and notify the receiver.
 
         Returns:
-            why the webhook was given up; None: it is delivered, or the report was never requested.
+            why the webhook was given up; None if it is delivered, or nobody requested the report.
         """
         state = await self._wait_for_result(webhook)
         if state is None:

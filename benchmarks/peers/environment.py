@@ -69,7 +69,7 @@ def run(arguments: list[str], environment: Mapping[str, str] | None = None) -> U
 
 
 def missing_java() -> str:
-    """Say which programs of Java are missing and how to install them; empty: none."""
+    """Say which programs of Java are missing and how to install them; empty if none is missing."""
     missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
     if not missing:
         return ""

@@ -20,7 +20,7 @@ class View(Protocol):
         """Print a line."""
 
     def start(self, step: str, total: int) -> None:
-        """Begin a step of `total` units; 0: the number is unknown."""
+        """Begin a step of `total` units; 0 if the number is unknown."""
 
     def advance(self, done: int) -> None:
         """Show that `done` units of the step are done."""

@@ -25,7 +25,7 @@ class RejectedRows:
     """A context that shows and sends every rejected row.
 
     Args:
-        rejects: a CSV file for the rejected rows; None: no file.
+        rejects: a CSV file for the rejected rows; None for no file.
         show: prints a line.
 
     Raises:

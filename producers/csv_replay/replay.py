@@ -98,7 +98,7 @@ async def replay_files(
         view: shows the progress.
         summary: is updated while this runs, also if it is cancelled or fails.
         clock: the wall clock, µs since the epoch.
-        speed: seconds of event time for each second; 0: as fast as possible.
+        speed: seconds of event time for each second; 0 for as fast as possible.
         rejects: CSV file for the rejected rows.
 
     Raises:

@@ -216,8 +216,8 @@ class Simulation:
             return 0
         draw = self._draw(_SKEW_SIZE, store)
         if self._in_share(_SKEWED, store, self.faults.skewed * BROKEN_SHARE):
-            least, most = BROKEN_AHEAD
-            return self._tolerance + least + draw % (most - least)
+            minimum, maximum = BROKEN_AHEAD
+            return self._tolerance + minimum + draw % (maximum - minimum)
         # at least a second, or the clock would not count as wrong
         size = SECOND + draw // 2 % (min(SKEW, max(self._tolerance, 2 * SECOND)) - SECOND)
         return size if draw % 2 else -size

@@ -63,7 +63,7 @@ class Pacer:
         self._next = next(pings, None)
 
     async def run(self, until: int | None = None) -> None:
-        """Send the pings that are due before `until` (µs; None: no end), then wait for answers.
+        """Send the pings that are due before `until` (µs; None for no end), then wait for answers.
 
         Pings for which the sink had no room by then are not sent. Cancelled, it waits too.
 

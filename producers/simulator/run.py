@@ -47,8 +47,8 @@ class SimulationPlan:
         simulation: the stores.
         via: the product's interface that gets the pings.
         address: address of the API, for `http`.
-        duration: µs; None: until the run is cancelled.
-        poll_file: CSV file to which acknowledged polls are appended; None: no file.
+        duration: µs; None for a run that ends when it is cancelled.
+        poll_file: CSV file to which acknowledged polls are appended; None for no file.
         register: True sends business hours and timezones of the stores first.
     """
 

@@ -92,7 +92,7 @@ class ApiClient:
         """Request a report of all stores and wait until it is complete.
 
         Args:
-            reference_time: µs; None: by the reference clock.
+            reference_time: µs; None if the reference clock decides.
             spec: the figures of the report.
             on_progress: called with how many parts are done, and of how many.
 

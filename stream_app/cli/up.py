@@ -91,8 +91,8 @@ def stack_settings(
 
     Args:
         environment: the variables.
-        nodes: 1 or 3 nodes asked for; None: what the data dir has.
-        overrides: parsed values of settings that win; None: not given.
+        nodes: the number of nodes, 1 or 3; None for as many as the data dir has.
+        overrides: parsed values that go before the environment; None for a setting without one.
 
     Raises:
         SettingsError: a value that cannot be used.

@@ -118,7 +118,7 @@ def hours_version(rows: bytes | None) -> str:
     """Return the digest of encoded business hours.
 
     Args:
-        rows: the value of `BusinessHours.encode`; None: a store without hours.
+        rows: the value of `BusinessHours.encode`; None for a store without hours.
     """
     return blake2b(rows or b"[]", digest_size=6).hexdigest()
 

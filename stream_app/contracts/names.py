@@ -14,7 +14,7 @@ from typing import Final
 from stream_app.settings import KAFKA_PREFIX
 
 NAME_PREFIX: Final = os.environ.get(KAFKA_PREFIX, "")
-"""The setting `kafka_prefix`; empty: the names stand as the documentation has them."""
+"""The setting `kafka_prefix`; if it is empty, the names are as the documentation has them."""
 
 
 def prefixed(name: str) -> str:

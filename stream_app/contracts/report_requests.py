@@ -208,9 +208,9 @@ class ReportRequest:
     Attributes:
         report_id: the id that the client chose; a second request with the same id is the same one.
         store_id: the store.
-        reference_time: µs; None: the reference clock of the deployment decides.
-        requested_at: µs; None: the append time of the record. It does not change when a request is
-            forwarded to another partition or worker, so that its deadline does not move.
+        reference_time: µs; None if the reference clock of the deployment decides.
+        requested_at: µs; None for the append time of the record. It does not change when a request
+            is forwarded to another partition or worker, so that its deadline does not move.
         spec: the spec of the report.
         details: the details to include.
     """
@@ -234,7 +234,7 @@ class FleetRequest:
 
     Attributes:
         report_id: see `ReportRequest`.
-        store_ids: the stores, sorted and each once; None: all stores.
+        store_ids: the stores, sorted and each once; None for all stores.
         reference_time: see `ReportRequest`.
         requested_at: see `ReportRequest`.
         spec: the spec of the report.
@@ -262,7 +262,7 @@ class FleetPartRequest:
         parts: the number of parts of the report.
         reference_time: µs; the same for all parts.
         requested_at: µs; the time of the request for the whole report.
-        store_ids: the requested stores of the partition, sorted; None: all of them.
+        store_ids: the requested stores of the partition, sorted; None for all of them.
         spec: the spec of the report.
     """
 

@@ -129,8 +129,8 @@ def _at_least(actual: str, required: str) -> bool:
     return int(actual) >= int(required)
 
 
-def _between(least: int, most: int) -> Callable[[str, str], bool]:
-    return lambda actual, _required: least <= int(actual) <= most
+def _between(minimum: int, maximum: int) -> Callable[[str, str], bool]:
+    return lambda actual, _required: minimum <= int(actual) <= maximum
 
 
 def _kept_for(actual: str, required: str) -> bool:

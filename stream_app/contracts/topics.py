@@ -55,7 +55,7 @@ class TopicSpec:
         cleanup: Kafka's cleanup.policy.
         retention_ms: the retention of records if the policy deletes, in milliseconds; -1: for ever.
         retention_setting: the name of the Settings field (µs) that overrides retention_ms.
-        max_mb_setting: the name of the Settings field that bounds its size, in MB; None: no bound.
+        max_mb_setting: the Settings field with the topic's largest size, in MB; None for no limit.
         max_message_bytes: the largest record, in bytes.
         config: further topic settings.
     """

@@ -23,7 +23,7 @@ class Watermark:
         topic: the source topic.
         partition: the partition of that topic.
         applied: the next offset to apply.
-        newest_poll: µs of the newest poll among all stores of the partition; None: no poll.
+        newest_poll: µs of the newest poll among all stores of the partition; None without a poll.
         topic_id: Kafka's id of the source topic, since a topic that is deleted and created anew
             begins at offset 0 again; None if an earlier version wrote the record, or if the
             broker has no topic ids.
@@ -121,7 +121,7 @@ class RestoreStatus:
         partition: the partition number.
         done: the number of changelog records that were read since the restore began.
         to_do: the number of changelog records that are still to read.
-        seconds_left: the estimated time until the end, at the speed so far; None: not known yet.
+        seconds_left: the estimated time until the end, at the speed so far; None if not known yet.
     """
 
     partition: int

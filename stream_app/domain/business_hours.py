@@ -34,7 +34,7 @@ def whole_day(number: object) -> int | None:
     """Convert a number to a day: 0.0 is 0, since JSON has one kind of number.
 
     Returns:
-        the whole number, from 0 to 6 or not; None: it is no whole number.
+        the whole number, from 0 to 6 or not; None if it is no whole number.
     """
     if type(number) is int:
         return number

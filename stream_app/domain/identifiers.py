@@ -31,7 +31,7 @@ def is_canonical(text: str) -> bool:
 
 
 def canonical_uuid(text: str) -> str | None:
-    """Return the written form of a UUID; None: the text is no UUID."""
+    """Return the written form of a UUID; None if the text is no UUID."""
     if _CANONICAL.fullmatch(text):
         return text
     trimmed = text.strip()
@@ -42,7 +42,7 @@ def canonical_prefix(text: str) -> str | None:
     """Return the first characters, in the written form, of all UUIDs that begin with a text.
 
     Returns:
-        the prefix without a dash at its end; None: no UUID begins so.
+        the prefix without a dash at its end; None if no UUID begins so.
     """
     trimmed = text.strip().lower()
     if not _UUID_PREFIX.fullmatch(trimmed):

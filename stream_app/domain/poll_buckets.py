@@ -173,7 +173,7 @@ class BucketLayout:
         return [*self._cold_writes(current, read, MAX_WEEK_POLLS), BucketWrite(WARM, polls)]
 
     def _cold_writes(
-        self, batch: array[int], read: Callable[[Bucket], array[int]], most: int
+        self, batch: array[int], read: Callable[[Bucket], array[int]], max_polls: int
     ) -> Iterator[BucketWrite]:
         for week in parts(batch, COLD_SPAN):
             bucket = self.cold_bucket(newest(week))
@@ -181,8 +181,8 @@ class BucketLayout:
             both = union(current, week)
             merged = since(both, newest(both) - self.retention)
             if merged != current:
-                if len(merged) > most:
-                    raise RecordError(f"more than {most} polls of one store in one week")
+                if len(merged) > max_polls:
+                    raise RecordError(f"more than {max_polls} polls of one store in one week")
                 yield BucketWrite(bucket, merged, len(both) - len(merged))
 
     def buckets(self, first: int, last: int, kinds: Iterable[Bucket]) -> list[Bucket]:

@@ -32,7 +32,7 @@ class ReportRow(NamedTuple):
     Attributes:
         values: in the order of the spec's columns.
         polls_counted: number of polls in its time; for the whole range also in the lookback.
-        coverage: share of its open time that polls cover, 0 to 1; None: the store is never open.
+        coverage: share of its open time that polls cover, 0 to 1; None if the store is never open.
         unknown: the part of each figure that no poll covers, in the order of `unknown_columns`.
     """
 

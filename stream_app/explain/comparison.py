@@ -37,7 +37,7 @@ class Comparison:
         outcome: whether the report agrees.
         reasons: why the outcome is not `agrees`, one line each.
         notes: remarks that do not change the outcome, one line each.
-        hours: the business hours of the recomputation; None: always open.
+        hours: the business hours of the recomputation; None if the store is always open.
         recomputation: the recomputed figures; None where they could not be recomputed at all.
         polls: the polls that were counted, by instant.
         compared_up_to: the offset of `store-status` below which polls were counted.

@@ -59,7 +59,7 @@ class StatusRun:
         start: µs.
         end: µs.
         active: the status.
-        poll: instant of the first poll of the run, µs; None: the default status applies.
+        poll: instant of the first poll of the run, µs; None if the default status applies.
         last_poll: instant of the newest poll of the run, µs.
         open: the open time in it: in minutes, or in µs for exact figures.
     """

@@ -41,7 +41,7 @@ class Step(NamedTuple):
         day: the date on the store's clock.
         open: whether that clock shows business hours.
         active: the status that counts.
-        poll: instant of the poll with that status, µs; None: the default status applies.
+        poll: instant of the poll with that status, µs; None if the default status applies.
         covered: whether that poll is recent enough for its status to be known.
     """
 

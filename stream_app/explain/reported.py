@@ -34,7 +34,7 @@ class ReportedResult:
         default_active: the status before the first poll.
         timezone: name of the timezone.
         tzdata_version: the version of the timezone database.
-        hours: rows of business hours; None: always open, or not reported.
+        hours: rows of business hours; None if it is always open, or if they are not reported.
         hours_reported: whether the report has the business hours; one of many stores has none.
         hours_version: the digest of the business hours.
         partition: the partition of the store.
@@ -72,7 +72,7 @@ def reported_result(document: ReportDocument, store: str | None, partitions: int
 
     Args:
         document: the report.
-        store: the id of the store; None: the only one of the report.
+        store: the id of the store; None for the only store of the report.
         partitions: how many partitions the topics by store have.
 
     Raises:

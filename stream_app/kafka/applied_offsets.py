@@ -125,7 +125,7 @@ class AppliedOffsets:
                 del self._last_heartbeat[partition]
 
     def topic_id(self, topic: str) -> str | None:
-        """Return the id of a topic; None: it is not known."""
+        """Return the id of a topic; None if it is not known."""
         return self._topic_ids.get(topic)
 
     def unowned(self) -> list[TopicPartition]:

@@ -157,10 +157,10 @@ class BatchProducer:
         queue = self._queues.get((topic, partition))
         return 0 if queue is None else queue.waiting
 
-    async def wait_for_capacity(self, topic: str, partition: int, most: int) -> None:
-        """Wait until no more than `most` bytes of a partition are waiting."""
+    async def wait_for_capacity(self, topic: str, partition: int, max_bytes: int) -> None:
+        """Wait until no more than `max_bytes` bytes of a partition are waiting."""
         queue = self._queues.get((topic, partition))
-        while queue is not None and queue.waiting > most:
+        while queue is not None and queue.waiting > max_bytes:
             queue.capacity.clear()
             await queue.capacity.wait()
 

@@ -89,7 +89,7 @@ class BrokerMonitor:
         self._diagnosed_at = now
         reason = await why_unusable(self._settings, connection(self._settings))
         # the log has just said that no broker answers
-        cause = None if reason is None or reason.nobody else reason.text
+        cause = None if reason is None or reason.unreachable else reason.text
         if cause is not None and cause != self._cause:
             log.error("%s", cause)
         self._cause = cause

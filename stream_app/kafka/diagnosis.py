@@ -44,7 +44,7 @@ _STEP_SECONDS: Final = 2.0
 _ASK_VERSIONS: Final = struct.pack(">hhih", 18, 0, 0, -1)
 """Kafka's first question on a connection (ApiVersions, version 0), of a client without a name."""
 
-_MOST_BYTES: Final = 100_000
+_MAX_ANSWER_BYTES: Final = 100_000
 """The largest answer that is read; a server that is no Kafka may announce any length."""
 
 _LOCAL_HOSTS: Final = (LOOPBACK, "::1", "localhost")
@@ -61,12 +61,12 @@ class _Cause(Exception):  # noqa: N818  it is the answer
     """The reason why one address cannot be used; `str()` says what to do.
 
     Attributes:
-        nobody: whether there is simply no one.
+        unreachable: whether nothing answers at the address.
     """
 
-    def __init__(self, text: str, *, nobody: bool = False) -> None:
+    def __init__(self, text: str, *, unreachable: bool = False) -> None:
         super().__init__(text)
-        self.nobody = nobody
+        self.unreachable = unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +75,11 @@ class Unusable:
 
     Attributes:
         text: one line that says what to do.
-        nobody: whether there is simply no one.
+        unreachable: whether nothing answers at any address.
     """
 
     text: str
-    nobody: bool
+    unreachable: bool
 
 
 async def why_unusable(settings: Settings, arguments: Mapping[str, Any]) -> Unusable | None:
@@ -94,13 +94,13 @@ async def why_unusable(settings: Settings, arguments: Mapping[str, Any]) -> Unus
     if any(cause is None for cause in causes):
         return None
     known = [cause for cause in causes if cause is not None]
-    telling = next((cause for cause in known if not cause.nobody), None)
-    if telling is not None:
-        return Unusable(str(telling), nobody=False)
+    reached = next((cause for cause in known if not cause.unreachable), None)
+    if reached is not None:
+        return Unusable(str(reached), unreachable=False)
     return Unusable(
         f"no Kafka broker answers at {settings.kafka_bootstrap} ({known[0]}): start one with "
         f"`store-uptime kafka start`, or name another in {PREFIX}KAFKA_BOOTSTRAP",
-        nobody=True,
+        unreachable=True,
     )
 
 
@@ -114,30 +114,30 @@ async def _cause(
 ) -> _Cause | None:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            await _look(host, port, settings, arguments)
+            await _inspect(host, port, settings, arguments)
     except _Cause as cause:
         return cause
     except TimeoutError:
-        return _Cause(f"nothing came within {PATIENCE_SECONDS:g} s", nobody=True)
+        return _Cause(f"nothing came within {PATIENCE_SECONDS:g} s", unreachable=True)
     return None
 
 
-async def _look(host: str, port: int, settings: Settings, arguments: Mapping[str, Any]) -> None:
+async def _inspect(host: str, port: int, settings: Settings, arguments: Mapping[str, Any]) -> None:
     """Connect to one address step by step, as a client does.
 
     Raises:
         _Cause: one of the steps fails.
     """
-    await _knock(host, port)
-    await _speak(host, port, settings, arguments.get("ssl_context"))
+    await _check_port(host, port)
+    await _check_protocol(host, port, settings, arguments.get("ssl_context"))
     brokers = await _log_in(host, port, settings, arguments)
     own = [(name, number) for _, name, number, *_ in brokers if (name, number) != (host, port)]
     if len(own) < len(brokers) or not own:
         return
     for name, number in own:
         try:
-            await _knock(name, number)
-            await _speak(name, number, settings, arguments.get("ssl_context"))
+            await _check_port(name, number)
+            await _check_protocol(name, number, settings, arguments.get("ssl_context"))
         except _Cause as cause:
             last = cause
         else:
@@ -149,26 +149,28 @@ async def _look(host: str, port: int, settings: Settings, arguments: Mapping[str
     )
 
 
-async def _knock(host: str, port: int) -> None:
+async def _check_port(host: str, port: int) -> None:
     try:
         _, writer = await asyncio.open_connection(host, port)
     except socket.gaierror:
-        raise _Cause(f"the name {host} is not known", nobody=True) from None
+        raise _Cause(f"the name {host} is not known", unreachable=True) from None
     except UnicodeError:
-        raise _Cause(f"{host!r} is no name of a machine", nobody=True) from None
+        raise _Cause(f"{host!r} is no name of a machine", unreachable=True) from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise _Cause(f"{host}:{port}: {reason}", nobody=True) from None
+        raise _Cause(f"{host}:{port}: {reason}", unreachable=True) from None
     await _close(writer)
 
 
-async def _speak(host: str, port: int, settings: Settings, context: ssl.SSLContext | None) -> None:
+async def _check_protocol(
+    host: str, port: int, settings: Settings, context: ssl.SSLContext | None
+) -> None:
     """Ask the first question of Kafka's protocol, over TLS or without.
 
     Raises:
         _Cause: no answer came, with the reason.
     """
-    said = f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}"
+    setting = f"{PREFIX}KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol}"
     try:
         await _ask(host, port, context)
     except ssl.SSLCertVerificationError as error:
@@ -176,13 +178,13 @@ async def _speak(host: str, port: int, settings: Settings, context: ssl.SSLConte
     except (OSError, EOFError, ValueError, TimeoutError) as error:
         if context is not None and await _answers(host, port, None):
             raise _Cause(
-                f"{host}:{port} speaks no TLS, and {said} wants it: name the port that does, or "
+                f"{host}:{port} speaks no TLS, and {setting} wants it: name the port that does, or "
                 f"say {_without_tls(settings)}"
             ) from None
         if context is None and await _speaks_tls(host, port):
             raise _Cause(
-                f"{host}:{port} speaks TLS only, and {said} is without: say {_with_tls(settings)}, "
-                "or name another port"
+                f"{host}:{port} speaks TLS only, and {setting} is without: say "
+                f"{_with_tls(settings)}, or name another port"
             ) from None
         reason = getattr(error, "reason", None) or ""
         if context is not None and isinstance(error, ssl.SSLError) and "ALERT" in reason:
@@ -304,7 +306,7 @@ async def _ask(host: str, port: int, context: ssl.SSLContext | None) -> None:
         try:
             writer.write(struct.pack(">i", len(_ASK_VERSIONS)) + _ASK_VERSIONS)
             (size,) = struct.unpack(">i", await reader.readexactly(4))
-            if not 0 < size < _MOST_BYTES:
+            if not 0 < size < _MAX_ANSWER_BYTES:
                 raise ValueError("not Kafka's protocol")
             await reader.readexactly(size)
         finally:

@@ -128,9 +128,9 @@ class FencedProducer:
         batch: Batch = self._batches.add(self._topic, partition, key, value)
         return batch
 
-    async def wait_for_capacity(self, partition: int, most: int) -> None:
-        """Wait until no more than `most` bytes of a partition are waiting for the broker."""
-        await self._batches.wait_for_capacity(self._topic, partition, most)
+    async def wait_for_capacity(self, partition: int, max_bytes: int) -> None:
+        """Wait until no more than `max_bytes` bytes of a partition are waiting for the broker."""
+        await self._batches.wait_for_capacity(self._topic, partition, max_bytes)
 
     async def _claim(self, partition: int) -> None:
         # a record in flight under the old identity would be sent again under the new one

@@ -22,7 +22,7 @@ PASSWORD_FILE: Final = "kafka/password"  # noqa: S105 - its place, not the passw
 
 
 def read_password(data_dir: Path) -> str | None:
-    """Return the password of the data dir's broker; None: it asks for none.
+    """Return the password of the data dir's broker; None if it asks for none.
 
     Raises:
         PrerequisiteError: there is one that cannot be read.

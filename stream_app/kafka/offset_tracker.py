@@ -56,7 +56,7 @@ class OffsetTracker:
         Records below the next offset were started before, and change nothing.
 
         Returns:
-            whether they are to be completed; False: they were completed before.
+            whether they are to be completed; False if they were completed before.
         """
         if offset >= self._next:
             self._incomplete[offset] = None
@@ -111,7 +111,7 @@ class ResumableOffsetTracker(OffsetTracker):
         """Start the records `[offset, end)`, or the one at `offset`.
 
         Returns:
-            whether they are to be completed; False: they were, by this owner or an earlier one.
+            whether they are to be completed; False if they were, by this owner or an earlier one.
         """
         if offset < self._next:
             return offset in self._incomplete

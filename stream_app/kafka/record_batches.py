@@ -58,7 +58,7 @@ class ReadBatch:
         base_offset: the first offset of the range.
         next_offset: the offset behind the range.
         records: each has offset, timestamp (ms), timestamp_type, key, value and headers.
-        error: why the range cannot be read; None: it can.
+        error: why the range cannot be read; None if it can.
     """
 
     base_offset: int

@@ -115,7 +115,7 @@ async def _may_join(admin: AIOKafkaAdminClient, group: str) -> bool:
 def missing_in_words(
     missing: Iterable[MissingRight], process: Process, settings: Settings
 ) -> str | None:
-    """Return all that is missing in one line that says what to do; None: nothing is."""
+    """Return all that is missing in one line that says what to do; None if nothing is missing."""
     names: defaultdict[tuple[str, Operation], list[str]] = defaultdict(list)
     for right in missing:
         names[right.kind, right.operation].append(right.name)

@@ -40,11 +40,11 @@ class TopicDescription:
 
     Attributes:
         name: the topic's name.
-        id: the topic's id, written as Kafka's own tools write it; None: this broker tells none.
+        id: the topic's id, written as Kafka's own tools write it; None if this broker tells none.
         partitions: number of partitions.
         replicas: copies of the partition that has the fewest.
         operations: what this client may do with it, a bit for each code of Kafka's operations;
-            None: the brokers do not tell.
+            None if the brokers do not tell it.
     """
 
     name: str

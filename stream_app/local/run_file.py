@@ -43,7 +43,7 @@ class RunFile:
 
 
 def running_stack_of(data_dir: Path) -> RunFile | None:
-    """Read what runs on this data dir; None: nothing, or it is only just starting."""
+    """Read what runs on this data dir; None if nothing runs, or if it is only just starting."""
     if not is_locked(data_dir / RUN_LOCK):
         return None
     try:
@@ -58,7 +58,7 @@ def worker_folder(data_dir: Path, name: str) -> Path:
 
 
 def worker_address(data_dir: Path, name: str) -> str | None:
-    """Read the address of a worker's server, `http://HOST:PORT`; None: it has none yet."""
+    """Read the address of a worker's server, `http://HOST:PORT`; None if it has none yet."""
     try:
         return (worker_folder(data_dir, name) / ADDRESS_FILE).read_text(encoding="utf-8")
     except (OSError, ValueError):

@@ -98,7 +98,7 @@ async def running_stack(
     Args:
         settings: `api_port` 0 takes any free port; `replication` above the number of nodes of a
             local broker is the caller's mistake.
-        nodes: 1 or 3 nodes of a local broker; None: what the data dir has.
+        nodes: 1 or 3 nodes of a local broker; None for as many as the data dir has.
         workers: how many workers, each with its own folder.
         report: takes one line for the person at every step.
         programs: other programs than this product's, for tests.

@@ -79,7 +79,7 @@ class CommitTracker:
         return list(self._trackers)
 
     def offset(self, partition: TopicPartition) -> int | None:
-        """Return the next offset to commit; None: no event of the partition was tracked."""
+        """Return the next offset to commit; None if no event of the partition was tracked."""
         offset_tracker = self._trackers.get(partition)
         return None if offset_tracker is None else offset_tracker.position
 

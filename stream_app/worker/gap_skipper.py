@@ -156,7 +156,7 @@ class GapSkipper:
             first: the offset of the record that was handed out.
 
         Returns:
-            the offset of a record that has to be read first; None: there is none.
+            the offset of a record that has to be read first; None if there is none.
         """
         gap = owned.gap_before(topic, first)
         partition = TopicPartition(topic, owned.number)

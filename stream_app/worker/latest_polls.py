@@ -66,7 +66,7 @@ class LatestPollPublisher:
         """Forget the newest polls of stores whose polls were removed, and publish that at once.
 
         Returns:
-            µs of the newest poll of all that was forgotten; None: there was none.
+            µs of the newest poll of all that was forgotten; None if there was none.
         """
         known = self._known.get(partition, {})
         newest = None
@@ -79,12 +79,12 @@ class LatestPollPublisher:
         return newest
 
     def newest(self, partition: int) -> int | None:
-        """Return µs of the newest poll of all stores of a partition; None: no poll."""
+        """Return µs of the newest poll of all stores of a partition; None if there is no poll."""
         newest = max(self._known.get(partition, {}).values(), default=None)
         return None if newest is None else newest >> 1
 
     def newest_of(self, partition: int, store: bytes) -> int | None:
-        """Return the newest poll of a store that is known, packed; None: none is."""
+        """Return the newest poll of a store that is known, packed; None if none is known."""
         return self._known.get(partition, {}).get(store)
 
     def revoke(self, partition: int) -> None:

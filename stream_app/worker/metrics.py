@@ -63,7 +63,8 @@ class SourceLag(NamedTuple):
 
     Attributes:
         records: offsets between the next record to apply and the end of the partition.
-        seconds: age of the oldest record that is not applied; 0: all are; None: not known.
+        seconds: age of the oldest record that is not applied; 0 if all records are applied; None if
+            the age is not known.
     """
 
     records: int

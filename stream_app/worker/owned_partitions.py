@@ -63,7 +63,7 @@ class OwnedPartition:
         number: the partition.
         facts: its facts, read and written while it is open in this worker.
         stores: the 16-byte ids of its stores.
-        newest_poll: µs of its newest poll; None: no poll.
+        newest_poll: µs of its newest poll; None if there is no poll.
         bucket_kinds: the kinds of buckets that its stores had when it was adopted.
         offset_trackers: the applied offsets, by source topic.
         positions: the source positions that its changelog holds.

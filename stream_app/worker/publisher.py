@@ -130,7 +130,7 @@ class Publisher:
 
         Args:
             store: the store.
-            newest: returns the packed poll when there is capacity for it; None: there is none.
+            newest: returns the packed poll when there is capacity for it; None if there is none.
         """
         store_id = str(UUID(bytes=store))
         key = store_id.encode()

@@ -42,7 +42,7 @@ def split_into_chunks(records: Sequence[Any]) -> Iterator[RecordChunk]:
     starts = [0, *accumulate([len(record.value or b"") for record in records])]
     start = 0
     while start < len(records):
-        most = min(start + MAX_CHUNK_RECORDS, len(records))
-        end = bisect_right(starts, starts[start] + MAX_CHUNK_BYTES, start + 2, most + 1) - 1
+        max_end = min(start + MAX_CHUNK_RECORDS, len(records))
+        end = bisect_right(starts, starts[start] + MAX_CHUNK_BYTES, start + 2, max_end + 1) - 1
         yield RecordChunk(records[start:end])
         start = end

@@ -25,7 +25,7 @@ class StoreProvenance:
 
     Attributes:
         timezone: the timezone that applies, the store's own or the default one.
-        business_hours: the rows of its business hours; None: it is always open.
+        business_hours: the rows of its business hours; None if it is always open.
         hours_version: a digest of the business hours.
         unknown_timezone: the name in the store's timezone record, where no timezone has that name
             and the default one applies.

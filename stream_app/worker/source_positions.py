@@ -28,7 +28,7 @@ def source_position(
     Args:
         topic: the source topic.
         partition: its partition.
-        known: the position in the partition's changelog; None: it holds none.
+        known: the position in the partition's changelog; None if it holds none.
         group: what the brokers say.
         first_claim: whether nobody has ever owned the partition, so that it has no facts.
     """
@@ -64,7 +64,7 @@ def start_offset(committed: int | None, beginning: int, position: SourcePosition
     not before the log's beginning: reading records again changes nothing.
 
     Args:
-        committed: what the group has committed; None: nothing.
+        committed: what the group has committed; None if it has committed nothing.
         beginning: the first offset that the log still has.
         position: of a source; None for a topic of requests, of which the commit alone tells.
     """

@@ -43,7 +43,7 @@ def store_details(
         facts: the facts of the store.
         states: the states of this one store over the time of the figures.
         rules: the rules by which its polls count.
-        newest_poll: the store's newest poll of all, packed; None: it has no poll.
+        newest_poll: the store's newest poll of all, packed; None if it has no poll.
 
     Raises:
         ReportError: the details do not fit a record.

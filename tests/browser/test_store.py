@@ -177,7 +177,7 @@ async def test_a_zone_that_is_none_is_named_with_the_one_that_applies(
     backend.details[STORE]["summary"]["unknown_timezone"] = "america/chicago "
     async with open_page(PATH) as page:
         await expect(page.locator("#facts > span").last).to_have_text(
-            "“america/chicago ” is no time zone: the default, America/Chicago, applies"
+            "“america/chicago ” is not a timezone: the default, America/Chicago, applies"
         )
 
 

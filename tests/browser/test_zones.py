@@ -1,4 +1,4 @@
-"""Local times are those of the API: a browser with old tables of time zones shows the same."""
+"""Local times are those of the API: a browser with old tables of timezones shows the same."""
 
 from __future__ import annotations
 

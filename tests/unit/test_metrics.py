@@ -35,5 +35,5 @@ def test_reasons_of_the_product_have_their_classes() -> None:
 def test_too_many_polls_of_a_week_have_a_class_of_their_own() -> None:
     polls = array("q", [2000 * DAY << 1, (2000 * DAY + 1) << 1])
     with pytest.raises(RecordError) as rejected:
-        list(BucketLayout(400 * DAY)._cold_writes(polls, lambda _: array("q"), most=1))
+        list(BucketLayout(400 * DAY)._cold_writes(polls, lambda _: array("q"), max_polls=1))
     assert class_of(str(rejected.value)) == "too_many_polls"

@@ -59,7 +59,7 @@ async def choose_broker(
 
     Args:
         settings: kafka_bootstrap decides; data_dir and cache_dir for a local one.
-        nodes: 1 or 3 nodes of a local one; None: what the data dir has.
+        nodes: 1 or 3 nodes of a local one; None for as many as the data dir has.
         report: takes one line for the person.
 
     Raises:

@@ -51,7 +51,7 @@ class Cluster:
 
     @classmethod
     def load(cls, data_dir: Path) -> Cluster | None:
-        """Read the cluster of a data dir; None: it was never started.
+        """Read the cluster of a data dir; None if it was never started.
 
         Raises:
             PrerequisiteError: the file is there and cannot be read.

@@ -35,7 +35,7 @@ _READY_LIMIT: Final = 90.0
 
 
 async def docker_problem() -> str | None:
-    """Find out why Docker cannot be used here; None: it can."""
+    """Find out why Docker cannot be used here; None if it can."""
     docker = shutil.which("docker")
     if docker is None:
         return "there is no docker"

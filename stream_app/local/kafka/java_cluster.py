@@ -42,7 +42,7 @@ class JavaKafkaCluster:
     Args:
         data_dir: folder of all state.
         cache_dir: folder of the jars.
-        nodes: 1 or 3; None: as many as the data dir has, one in a new one.
+        nodes: 1 or 3; None for as many as the data dir has, or one in a new data dir.
     """
 
     def __init__(self, data_dir: Path, cache_dir: Path, *, nodes: int | None = None) -> None:

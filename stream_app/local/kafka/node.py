@@ -116,7 +116,7 @@ class KafkaNode:
         """Write what the node reads at its start; ports may have changed since the last one.
 
         Args:
-            password: that it asks for and logs in to other nodes with; None: as they do without.
+            password: the password that all nodes ask for, and use; None if they ask for none.
         """
         make_folder(self._folder)
         make_folder(self._log_dir)
@@ -170,7 +170,7 @@ class KafkaNode:
         self._remember(self._process.pid)
 
     async def answers(self, limit: float) -> bool | None:
-        """Ask whether it answers Kafka's protocol in `limit` seconds; None: it cannot be asked."""
+        """Ask whether it answers Kafka within `limit` seconds; None if it cannot be asked."""
         return await answers_kafka(f"{LOOPBACK}:{self.address.port}", limit)
 
     async def wait(self) -> int | None:

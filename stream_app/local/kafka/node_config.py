@@ -28,10 +28,10 @@ def server_properties(
     All paths are relative to the node's folder, in which it runs: no path needs escaping.
 
     Args:
-        node: whose settings.
-        nodes: all of the cluster.
-        password: asked of clients and of other nodes; None: nobody is asked, as all nodes of a
-            cluster do that an earlier version started and that still runs.
+        node: the node that gets the settings.
+        nodes: all nodes of the cluster.
+        password: the password that clients and other nodes must give; None if they need none, as in
+            a cluster that an earlier version started and that still runs.
     """
     # nodes find each other by the name of the listener: it stays where some of them run already
     name = "CLIENT" if password else "PLAINTEXT"

@@ -36,7 +36,7 @@ async def answering_nodes(bootstrap: str, password: str | None) -> int:
 
     Args:
         bootstrap: HOST:PORT[,...].
-        password: of a local broker; None: it asks for none.
+        password: of a local broker; None if it asks for none.
     """
     for address in bootstrap.split(","):
         # a closed port is no reason for the client to log an error
@@ -88,7 +88,7 @@ async def wait_until_answering(
 async def answers_kafka(address: str, limit: float) -> bool | None:
     """Ask a broker, without a login, which requests it knows; True if it answers in time.
 
-    Every client asks so before it logs in. None: it could not be asked.
+    Every client asks so before it logs in. None if it could not be asked.
     """
     host, _, port = address.rpartition(":")
     try:

@@ -40,7 +40,7 @@ class Supervised(Protocol):
     async def answers(self, limit: float) -> bool | None:
         """Ask whether it is alive; a paused process does not answer within `limit` seconds.
 
-        None: it could not be asked.
+        None if it could not be asked.
         """
 
     async def wait(self) -> int | None:
@@ -63,7 +63,7 @@ class ChildProcess:
         name: its name in messages, and of its log `<log_dir>/NAME.log`.
         command: program and arguments.
         log_dir: folder of the logs.
-        environment: all variables of the child; None: ours.
+        environment: all variables of the child; None for those of this process.
         stop_limit: seconds from SIGTERM to SIGKILL.
         health: address of its HTTP server, whose `/healthz` is asked whether it is alive; None:
             it has none yet, or never.
@@ -125,7 +125,7 @@ class ChildProcess:
         return code
 
     async def answers(self, limit: float) -> bool | None:
-        """Ask whether its HTTP server answers within `limit` seconds; None: it cannot be asked."""
+        """Ask whether its server answers within `limit` seconds; None if it cannot be asked."""
         address = self._health()
         return False if address is None else await answers_http(f"{address}/healthz", limit)
 

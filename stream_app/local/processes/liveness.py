@@ -18,7 +18,7 @@ class Liveness:
 
     Attributes:
         period_seconds: from one probe to the next, and the longest that one waits for an answer;
-            0: no probes, for a process that is looked at with a debugger.
+            0 for no probes, as is right for a process that is looked at with a debugger.
         failure_threshold: probes in a row without an answer after which a child is frozen.
     """
 
@@ -47,8 +47,8 @@ class FailedProbes:
         """Count a probe.
 
         Args:
-            pid: the process that was asked; None: none runs, which others notice.
-            answered: whether it did; None: it could not be asked, which is not its fault.
+            pid: the process that was asked; None if no process runs, which others notice.
+            answered: whether it answered; None if it could not be asked, which is not its fault.
         """
         if pid != self._pid:
             self._pid, self._has_answered, self.count = pid, False, 0
@@ -65,7 +65,8 @@ class FailedProbes:
 async def answers_http(url: str, limit: float) -> bool | None:
     """Ask whether a server answers a GET, with any status, within `limit` seconds.
 
-    None: it could not be asked.
+    Returns:
+        None if the server could not be asked.
     """
     timeout = aiohttp.ClientTimeout(total=limit)
     try:

@@ -33,7 +33,7 @@ class LogPlace:
     """A place in a log that may be moved aside later.
 
     Attributes:
-        file: number of the file in its file system; 0: there was no log.
+        file: number of the file in its file system; 0 if there was no log.
         size: how long it was.
     """
 

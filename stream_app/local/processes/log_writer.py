@@ -133,7 +133,7 @@ class RepeatedEntries:
 
     @property
     def waiting_since(self) -> float | None:
-        """Return the time at which the oldest entry was written; None: nothing is remembered."""
+        """Return the time at which the oldest entry was written; None if nothing is remembered."""
         return next(iter(self._seen.values())).since if self._seen else None
 
 
@@ -255,7 +255,7 @@ class LogWriter:
         self._file.close()
 
     def patience(self, now: float) -> float | None:
-        """Compute the seconds after which `pause` has something to do; None: never."""
+        """Compute the seconds after which `pause` has something to do; None if it never does."""
         if self._rest:
             return _IDLE_SECONDS if self._rest.endswith(b"\n") else _HALF_LINE_SECONDS
         since = self._repeats.waiting_since

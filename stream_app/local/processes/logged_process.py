@@ -92,8 +92,8 @@ def spawn(
     Args:
         command: program and arguments.
         log: where standard output and error go.
-        environment: all variables of the child; None: ours.
-        folder: its working folder; None: ours.
+        environment: all variables of the child; None for those of this process.
+        folder: its working folder; None for those of this process.
         tied: whether the kernel kills it when we die without stopping it (Linux).
 
     Raises:

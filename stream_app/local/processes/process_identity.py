@@ -9,7 +9,7 @@ import psutil
 
 
 def command_line(pid: int) -> list[str]:
-    """Read the program and the arguments of a process; empty: it does not run.
+    """Read the program and the arguments of a process; empty if it does not run.
 
     A zombie has no command line, so it counts as ended.
     """

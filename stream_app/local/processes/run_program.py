@@ -44,8 +44,8 @@ async def run_program(
     Args:
         command: program and arguments.
         limit: seconds.
-        environment: all its variables; None: ours.
-        folder: its working folder; None: ours.
+        environment: all its variables; None for those of this process.
+        folder: its working folder; None for those of this process.
         umask: rights that files it makes do not have; -1: ours.
     """
     try:

@@ -37,12 +37,12 @@ class ChunkResult:
         owned: the partition.
         batches: the changelog records that were written.
         stores: the stores that the records name.
-        newest_poll: µs of the newest poll; None: no poll.
+        newest_poll: µs of the newest poll; None if there is no poll.
         latest: the newest poll of each store, packed.
         removed: the stores whose polls were removed.
         retracted: the stores of which a record removed polls, hours or the timezone.
         gone: those of them that have no fact any more.
-        new_store_capacity: how many new stores the chunk may bring; None: not asked yet.
+        new_store_capacity: how many new stores the chunk may bring; None if nobody has asked yet.
         accepted_stores: the new stores that were accepted.
         rejected: records with the reason why they, or a part of them, were rejected.
         late: records of polls that are older than the retention, with the reason and their number.

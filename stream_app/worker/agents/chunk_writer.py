@@ -206,7 +206,7 @@ class ChunkWriter:
     def _partition_of(self, store_id: str) -> int:
         return partition_of(store_id.encode(), self._settings.partitions)
 
-    def stands(self, owned: OwnedPartition, store: bytes) -> bool:
+    def has_facts(self, owned: OwnedPartition, store: bytes) -> bool:
         """Return True if the store has any poll, hours or a timezone."""
         return any(
             decode_fact(owned.get(store + tag))[1] is not None for tag in (HOURS_TAG, TIMEZONE_TAG)
@@ -405,6 +405,6 @@ def _reason(record: Any, error: Exception) -> str:
 
 
 def _topic_id(owned: OwnedPartition) -> str:
-    """Return the id of `store-status`; empty: not known."""
+    """Return the id of `store-status`; empty if it is not known."""
     position = owned.positions.get(STORE_STATUS.name)
     return "" if position is None else position.topic_id

@@ -18,7 +18,8 @@ class SourcePosition(NamedTuple):
     """The offset up to which one source topic's partition is applied to the facts.
 
     Attributes:
-        topic_id: the topic's id, since a topic that is created again begins at 0; empty: not known.
+        topic_id: the topic's id, since a topic that is created again begins at 0; empty if
+            the id is not known.
         offset: all facts of records below it are in the changelog before this record.
     """
 

@@ -33,7 +33,7 @@ class PartitionSummary:
 
     Attributes:
         stores: the 16-byte ids of its stores.
-        newest_poll: µs of its newest poll; None: no poll.
+        newest_poll: µs of its newest poll; None if there is no poll.
         bucket_kinds: the kinds of buckets that its stores have.
         latest: the newest poll of each store, packed.
         removals: the last removal of the polls of each store that had one.

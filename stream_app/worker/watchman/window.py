@@ -44,7 +44,7 @@ def known_from(first_append_time: int | None, first_offset: int, tolerance: int)
     before it.
 
     Args:
-        first_append_time: when the broker took the first record that was read, µs; None: there is
+        first_append_time: when the broker took the first record that was read, µs; None if there is
             no record.
         first_offset: the offset that the partition is read from.
         tolerance: the setting FUTURE_TOLERANCE, µs.
@@ -72,7 +72,7 @@ def choose_window(
         random: chooses.
 
     Returns:
-        a report whose polls both the topics and the table hold; None: there is none.
+        a report whose polls both the topics and the table hold; None if there is none.
     """
     # a store's polls are dropped when they are older than the retention before its newest one
     earliest = max(known, newest - settings.retention)

@@ -83,11 +83,11 @@ async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
     assert broker_monitor.trouble is None
 
     brokers.answer = "refused"
-    for cause in (None, Unusable("nobody", nobody=True)):
+    for cause in (None, Unusable("nobody", unreachable=True)):
         found[0] = cause
         await broker_monitor.check()
         assert broker_monitor.trouble == LOST
-    found[0] = Unusable("the password is wrong", nobody=False)
+    found[0] = Unusable("the password is wrong", unreachable=False)
     for _ in range(3):
         await broker_monitor.check()
         assert broker_monitor.trouble == "the password is wrong"

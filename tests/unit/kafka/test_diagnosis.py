@@ -84,7 +84,7 @@ async def test_a_broker_that_calls_itself_by_an_address_that_nobody_reaches() ->
     async with listening(Broker(("127.0.0.1", free))) as port:
         found = await why(f"127.0.0.1:{port}")
     assert found is not None
-    assert not found.nobody
+    assert not found.unreachable
     assert f"says that clients reach it at 127.0.0.1:{free}, and that cannot be used" in found.text
     assert "advertised.listeners" in found.text
 
@@ -106,7 +106,7 @@ async def test_a_broker_that_names_another_address_that_answers() -> None:
 async def test_nobody_there(address: str, words: str) -> None:
     found = await why(address)
     assert found is not None
-    assert found.nobody
+    assert found.unreachable
     assert found.text.startswith(f"no Kafka broker answers at {address} (")
     assert words in found.text
     assert "STORE_UPTIME_KAFKA_BOOTSTRAP" in found.text

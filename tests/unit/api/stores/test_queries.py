@@ -158,7 +158,7 @@ async def test_a_zone_that_only_the_workers_have_is_said(
 ) -> None:
     gateway.answers = [{**ANSWER, "timezone": "Mars/Base"}]
     response = await client.get(f"/stores/{STORE}/summary")
-    assert "no time zone 'Mars/Base'" in await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert "no timezone 'Mars/Base'" in await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 async def test_the_timeline_is_that_of_the_last_week(

@@ -187,11 +187,11 @@ async def test_an_unknown_zone_is_taken_with_a_warning(client: TestClient) -> No
         "store_id": STORE,
         "timezone_str": "Mars/Base",
         "timezone": "America/Chicago",
-        "warning": "'Mars/Base' is not an IANA time zone: America/Chicago applies",
+        "warning": "'Mars/Base' is not an IANA timezone: America/Chicago applies",
     }
     known = await (await client.get(PATH)).json()
     assert known["timezone"] == "America/Chicago"
-    assert known["warning"] == "'Mars/Base' is not an IANA time zone: America/Chicago applies"
+    assert known["warning"] == "'Mars/Base' is not an IANA timezone: America/Chicago applies"
 
 
 @pytest.mark.parametrize("name", ["a\r\nX-Evil: 1", "a\x00", "a\x85b"])
