@@ -83,8 +83,8 @@ class ReportState:
         reference_time: µs as requested; None if the reference clock decides.
         reason: why it failed.
         document: the complete report; of many stores, without its rows. None where it is gone.
-        parts: of a report of many stores, how many parts are done, and how many it has; None:
-            of one store, or not known yet.
+        parts: of a report of many stores, how many parts are done, and how many it has; None
+            if the report is of one store, or if they are not known yet.
     """
 
     report_id: str

@@ -176,7 +176,7 @@ class _Identities(TransactionManager):
         self._sequence_numbers.pop(partition, None)
 
     def has_pid(self) -> bool:
-        """Return True: every claimed partition has an identity, so the sender asks for none."""
+        """Return True, since every claimed partition has an identity: the sender asks for none."""
         return True
 
     def sequence_number(self, tp: TopicPartition) -> int:

@@ -41,6 +41,9 @@ NO_SENTENCE = re.compile(
 NO_END = re.compile(r"[^.:?]$")
 """The first paragraph ends as a sentence does, or with the colon of a list."""
 
+NO_CASE = re.compile(r"\b(None|True|False): [a-z]")
+"""A case without a verb, such as `None: it is known`, instead of `None if it is known`."""
+
 NO_VERB = re.compile(
     r"(?![A-Z][a-z]+[ ,:;.])"
     r"|[A-Z][a-z]*[^s]s\b"
@@ -162,6 +165,8 @@ def in_docstring(line: int, name: str, text: str | None) -> Iterator[str]:
         yield f"{line}: the docstring of {name} begins with {match[1]!r}"
     if NO_END.search(text.split("\n\n")[0].rstrip()):
         yield f"{line}: the docstring of {name} has a first paragraph without an end"
+    if match := NO_CASE.search(" ".join(text.split())):
+        yield f"{line}: the docstring of {name} has a case without a verb: {match[0]!r}"
     for match in NOT_IN_TEXTS.finditer(" ".join(text.split())):
         yield f"{line}: the docstring of {name} says {match[1]!r}"
 
@@ -204,6 +209,7 @@ def test_a_module_uses_the_words_of_the_glossary(module: str) -> None:
         ('def polls():\n    """Polls of a store."""', "polls begins with no verb"),
         ('def polls():\n    """200 polls."""', "polls begins with no verb"),
         ('"""Reads the polls"""', "the module has a first paragraph without an end"),
+        ('LIMIT = 3\n"""Polls of a store; None: no limit."""', "has a case without a verb"),
         ("LIMIT = 3  # whoever asks", "a comment says 'whoever'"),
         ("def send():\n    for found in ():\n        pass", "the variable found"),
         ("class Row:\n    def _take(self): ...", "the name _take"),

@@ -40,7 +40,8 @@ class Supervised(Protocol):
     async def answers(self, limit: float) -> bool | None:
         """Ask whether it is alive; a paused process does not answer within `limit` seconds.
 
-        None if it could not be asked.
+        Returns:
+            None if it could not be asked.
         """
 
     async def wait(self) -> int | None:
@@ -65,8 +66,8 @@ class ChildProcess:
         log_dir: folder of the logs.
         environment: all variables of the child; None for those of this process.
         stop_limit: seconds from SIGTERM to SIGKILL.
-        health: address of its HTTP server, whose `/healthz` is asked whether it is alive; None:
-            it has none yet, or never.
+        health: address of its HTTP server, whose `/healthz` is asked whether it is alive; None
+            if it has no server, or not yet.
     """
 
     def __init__(

@@ -88,7 +88,9 @@ class Ingest:
         owned.start(topic, event.first, event.end)
         result = ChunkResult(owned)
         apply(event.message.records, result)
-        result.gone = {store for store in result.retracted if not self._writer.has_facts(owned, store)}
+        result.gone = {
+            store for store in result.retracted if not self._writer.has_facts(owned, store)
+        }
         self._record(result)
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in result.batches]
         for record, reason in result.rejected:
