@@ -1,4 +1,4 @@
-"""Partitions that somebody added to a topic are nobody's; those there were stay together."""
+"""Partitions that were added to a topic have no owner; the others stay with their owners."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = [spec.name for spec in CONSUMED_TOPICS]
 
 
 class Cluster:
-    """What the group's leader knows of the topics."""
+    """The metadata of topics, as the leader of the group sees it."""
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         self._counts = counts
@@ -27,7 +27,7 @@ class Cluster:
 
 
 def owned(counts: Mapping[str, int]) -> dict[str, dict[str, list[int]]]:
-    """The partitions of each topic, by worker."""
+    """Assign the partitions to two workers, and return those of each worker by topic."""
     assignor = StatefulAssignor(4, dict, 0, lambda _: None)
     member = SimpleNamespace(subscription=NAMES, user_data=None)
     shares: dict[str, Any] = assignor.assign(Cluster(counts), {"a": member, "b": member})

@@ -1,4 +1,4 @@
-"""Starting and stopping the worker's services, and ending it when a topic was replaced."""
+"""The worker starts and stops its services in order, and ends when a topic was replaced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_first_id_of_a_topic_is_that_of_the_watermarks() -> None:
 
 @pytest.mark.parametrize("spec", CONSUMED_TOPICS, ids=lambda spec: spec.name)
 def test_a_topic_made_anew_ends_the_worker_that_reads_the_old_one(spec: object) -> None:
-    """Its watermarks must not be taken for those of the new topic until it has ended."""
+    """The watermarks of the old topic must not count for the new one."""
     progress, failures = FakeAppliedOffsets(), Failures()
     name = getattr(spec, "name", "")
     end_on_replaced(progress.set_topic_id, failures)(name, "second", "first")
@@ -55,8 +55,8 @@ class RecordingService:
             raise OSError(step)
 
 
-class AtOnce(RecordingService):
-    """Is started without anything to wait for, as a `PeriodicTask` is."""
+class SynchronousService(RecordingService):
+    """A service that starts without a coroutine, as a `PeriodicTask` does."""
 
     def start(self) -> None:  # type: ignore[override]
         self._steps.append(f"start {self._name}")
@@ -64,13 +64,13 @@ class AtOnce(RecordingService):
 
 async def test_services_are_stopped_in_the_opposite_order() -> None:
     steps: list[str] = []
-    services = Services([RecordingService("one", steps), AtOnce("two", steps)])
+    services = Services([RecordingService("one", steps), SynchronousService("two", steps)])
     await services.start()
     await services.stop()
     assert steps == ["start one", "start two", "stop two", "stop one"]
 
 
-async def test_what_was_not_started_is_not_stopped() -> None:
+async def test_a_service_that_was_not_started_is_not_stopped() -> None:
     steps: list[str] = []
     services = Services(
         [

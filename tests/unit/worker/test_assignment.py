@@ -1,4 +1,4 @@
-"""From an assignment to owned partitions: nothing is ours before all below the claim is read."""
+"""A worker owns an assigned partition once it has read the changelog up to its own claim."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ STORE = store_key(store_in(0))
 
 
 class Changelog(FencedProducer, LogReader):
-    """Its partitions as readers see them, and as their claimed producer writes them.
+    """The changelog: its reader, and the producer that has claimed partitions of it.
 
     Attributes:
-        logs: by partition.
-        claimed: every claim, in order.
+        logs: the log of each partition.
+        claimed: the partition of every claim, in order.
         errors: raised by the next claims, in order.
-        claim_record_errors: how the next claim records fail, in order.
-        steps: what happened, in order.
+        claim_record_errors: errors of the next claim records, in order.
+        steps: claims and steps of the consumer, in order.
     """
 
     def __init__(self, steps: list[str]) -> None:
@@ -120,14 +120,18 @@ class Changelog(FencedProducer, LogReader):
 
 
 class Group(GroupOffsetsReader):
-    """What the brokers say of the group's offsets."""
+    """The brokers' answers about the offsets of the group.
+
+    Attributes:
+        requested: the partitions of every request, in order.
+    """
 
     def __init__(self) -> None:
         self.committed: dict[tuple[str, int], int] = {}
         self.beginning = 0
         self.ends = [1000]
         self.errors: list[Exception] = []
-        self.asked: list[set[int]] = []
+        self.requested: list[set[int]] = []
         self.stopped = 0
 
     async def start(self) -> None:
@@ -138,7 +142,7 @@ class Group(GroupOffsetsReader):
 
     async def read(self, partitions: Iterable[int]) -> GroupOffsets:
         partitions = list(partitions)
-        self.asked.append(set(partitions))
+        self.requested.append(set(partitions))
         await asyncio.sleep(0)
         if self.errors:
             raise self.errors.pop(0)
@@ -153,7 +157,7 @@ class Group(GroupOffsetsReader):
 
 
 class Consumer:
-    """Remembers where it was sent, and what it fetches."""
+    """A consumer that records its positions and the partitions that it fetches."""
 
     def __init__(self, steps: list[str]) -> None:
         self.positions: dict[TP, int] = {}
@@ -170,11 +174,11 @@ class Consumer:
 
     def pause_partition(self, number: int) -> None:
         self.fetching.discard(number)
-        self.steps.append(f"hold {number}")
+        self.steps.append(f"pause {number}")
 
 
-class Lost(LostInput):
-    """Keeps what is told as lost."""
+class RecordingLostInput(LostInput):
+    """Records the calls of `report`."""
 
     def __init__(self) -> None:
         self.reported: list[tuple[int, str, int, int]] = []
@@ -192,7 +196,7 @@ class Harness:
         self.changelog = Changelog(self.steps)
         self.group = Group()
         self.consumer = Consumer(self.steps)
-        self.lost = Lost()
+        self.lost = RecordingLostInput()
         self.failures = Failures()
         self.metrics = WorkerMetrics()
         self.commit_tracker = CommitTracker()
@@ -226,7 +230,7 @@ class Harness:
         return self.changelog.logs[partition]
 
     async def assign(self, *partitions: int, ready: bool = True) -> None:
-        """A rebalance that ends with these partitions here."""
+        """Rebalance, with these partitions as the new assignment."""
         self.assignment.revoke_all()
         topics = (REPORT_REQUESTS.name, POLLS)
         await self.assignment.on_assigned([TP(t, p) for t in topics for p in partitions])
@@ -238,7 +242,7 @@ class Harness:
             if condition():
                 return
             await asyncio.sleep(0)
-        raise AssertionError(f"it never comes to that; {self.steps}, {self.failures.errors}")
+        raise AssertionError(f"not in 5,000 turns; {self.steps}, {self.failures.errors}")
 
     async def owned(self, *partitions: int) -> None:
         await self.until(lambda: self.owned_partitions.owned == set(partitions))
@@ -265,7 +269,7 @@ async def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     assert harness.group.stopped == 1
 
 
-# -- taking over
+# -- an assigned partition becomes an owned one
 
 
 async def test_a_partition_is_claimed_restored_sought_and_owned(harness: Harness) -> None:
@@ -296,7 +300,7 @@ async def test_a_partition_is_claimed_restored_sought_and_owned(harness: Harness
     assert harness.failures.errors == []
 
 
-async def test_sources_go_on_at_the_positions_that_the_changelog_holds(harness: Harness) -> None:
+async def test_sources_go_on_at_their_positions_in_the_changelog(harness: Harness) -> None:
     known = {POLLS: SourcePosition("id", 50), ZONES: SourcePosition("id", 4)}
     harness.log().add((POSITION_KEY, encode_positions(known)))
     harness.group.committed = {(POLLS, 0): 90, (ZONES, 0): 3, (REPORT_REQUESTS.name, 0): 12}
@@ -304,7 +308,7 @@ async def test_sources_go_on_at_the_positions_that_the_changelog_holds(harness: 
     await harness.assign(0)
     await harness.owned(0)
 
-    assert harness.position(POLLS) == 50, "the group's commit may be of an owner that was cut off"
+    assert harness.position(POLLS) == 50, "the group's commit may be that of a fenced owner"
     assert harness.position(ZONES) == 3
     assert harness.position(REPORT_REQUESTS.name) == 12
     owned = harness.owned_partitions.get(0)
@@ -319,13 +323,13 @@ async def test_requests_without_a_commit_are_read_from_their_beginning(harness: 
     await harness.owned(0)
 
     assert harness.position(REPORT_REQUESTS.name) == 30
-    assert harness.position(POLLS) == 0, "what was deleted before the first worker came is told"
+    assert harness.position(POLLS) == 0, "records deleted before the first worker came are a loss"
 
 
-async def test_a_position_beyond_the_end_that_was_asked_for_before_the_claim_is_asked_again(
+async def test_a_position_beyond_an_end_offset_from_before_the_claim_is_compared_again(
     harness: Harness,
 ) -> None:
-    """An owner that was cut off may have applied more between the question and the claim."""
+    """A former owner may apply records after the end offset was read and before it is fenced."""
     harness.log().add((POSITION_KEY, encode_positions({POLLS: SourcePosition("id", 50)})))
     harness.group.ends = [40, 60]
 
@@ -347,7 +351,7 @@ async def test_lost_ranges_are_remembered_from_the_changelog(harness: Harness) -
     assert owned.lost == lost
 
 
-async def test_what_the_changelog_lost_is_told_by_the_owner(harness: Harness) -> None:
+async def test_records_that_the_changelog_lost_are_reported_by_the_owner(harness: Harness) -> None:
     harness.log().add((STORE + TIMEZONE_TAG, b"UTC"), at=5)
     harness.log().first = 5
 
@@ -408,7 +412,9 @@ async def test_without_partitions_nothing_is_claimed(
     assert caplog.messages == ["assigned partitions none", "own partitions none"]
 
 
-async def test_what_was_in_hand_before_the_assignment_is_forgotten(harness: Harness) -> None:
+async def test_events_that_were_in_flight_before_the_assignment_are_forgotten(
+    harness: Harness,
+) -> None:
     harness.commit_tracker.track(FakeEvent(FakeMessage(b"", partition=3)))
 
     await harness.assign(0)
@@ -416,7 +422,7 @@ async def test_what_was_in_hand_before_the_assignment_is_forgotten(harness: Harn
     assert list(harness.commit_tracker.partitions()) == []
 
 
-async def test_what_comes_while_a_partition_is_taken_over_is_not_committed(
+async def test_records_that_arrive_before_a_partition_is_owned_are_not_committed(
     harness: Harness,
 ) -> None:
     await harness.assign(0, ready=False)
@@ -430,21 +436,21 @@ async def test_what_comes_while_a_partition_is_taken_over_is_not_committed(
     assert harness.commit_tracker.offset(TopicPartition(POLLS, 1)) == 1
 
 
-# -- rebalances in the middle
+# -- rebalances during the steps
 
 
-async def test_a_rebalance_leaves_restores_running_and_what_stays_is_claimed_again(
+async def test_a_rebalance_leaves_restores_running_and_a_partition_that_stays_is_claimed_again(
     harness: Harness,
 ) -> None:
     for number in range(4):
         harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"%d" % number))
-    held_at = len(harness.log(1).batches) - 2
+    stop_at = len(harness.log(1).batches) - 2
 
-    def hold() -> None:
-        if len(harness.log(1).offsets) == held_at:
+    def stop_answers() -> None:
+        if len(harness.log(1).offsets) == stop_at:
             harness.log(1).gate.clear()
 
-    harness.log(1).on_fetch = hold
+    harness.log(1).on_fetch = stop_answers
     await harness.assign(0, 1)
     await harness.owned(0)
     await harness.until(lambda: not harness.log(1).gate.is_set())
@@ -474,11 +480,11 @@ async def test_the_restore_of_a_partition_that_goes_is_stopped_where_it_is(
         (STORE + TIMEZONE_TAG, b"2")
     )
 
-    def hold() -> None:
+    def stop_answers() -> None:
         if len(harness.log(1).offsets) == 2:
             harness.log(1).gate.clear()
 
-    harness.log(1).on_fetch = hold
+    harness.log(1).on_fetch = stop_answers
     await harness.assign(0, 1)
     await harness.until(lambda: not harness.log(1).gate.is_set())
 
@@ -517,8 +523,10 @@ async def test_a_rebalance_at_any_instant_opens_nothing_for_the_old_assignment(
 
 
 @pytest.mark.parametrize("turns", range(0, 60, 3))
-async def test_what_comes_back_at_once_is_whole(harness: Harness, turns: int) -> None:
-    """Each assignment claims anew, and goes on where the one before it was cut off."""
+async def test_a_partition_that_is_assigned_again_at_once_is_whole(
+    harness: Harness, turns: int
+) -> None:
+    """Each assignment claims the partition again, and continues the restore of the last one."""
     for number in range(10):
         harness.log().add((store_key(store_in(0, number)) + TIMEZONE_TAG, b"UTC"))
     for partitions in ((0, 1), (1,), (0,), (0, 2)):
@@ -536,7 +544,7 @@ async def test_what_comes_back_at_once_is_whole(harness: Harness, turns: int) ->
 
 
 def written_positions(harness: Harness) -> dict[str, int]:
-    """The last source positions in the changelog of partition 0."""
+    """Return the last source positions in the changelog of partition 0."""
     written = [
         record.value
         for batch in harness.log().batches
@@ -546,17 +554,17 @@ def written_positions(harness: Harness) -> dict[str, int]:
     return {t: p.offset for t, p in decode_positions(written[-1] if written else None).items()}
 
 
-async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_before_the_end(
+async def test_an_event_that_ends_after_a_rebalance_began_still_moves_the_position(
     harness: Harness,
 ) -> None:
-    """The next owner would read it again."""
+    """Otherwise the next owner would read the record again."""
     await harness.assign(0)
     await harness.owned(0)
     opened = harness.facts._open[0]
-    taken = harness.commit_tracker.track(FakeEvent(FakeMessage(b"")))
+    in_flight = harness.commit_tracker.track(FakeEvent(FakeMessage(b"")))
     harness.assignment.revoke_all()
     opened.put(STORE + TIMEZONE_TAG, b"UTC")
-    taken.ack()
+    in_flight.ack()
 
     await harness.assignment.on_drained()
     assert written_positions(harness)[POLLS] == 1
@@ -569,7 +577,7 @@ async def test_what_was_in_flight_when_a_rebalance_began_moves_the_position_befo
         opened.put(STORE + TIMEZONE_TAG, b"Asia/Gaza")
 
 
-async def test_what_is_still_in_flight_moves_no_position(harness: Harness) -> None:
+async def test_an_event_in_flight_moves_no_position(harness: Harness) -> None:
     await harness.assign(0)
     await harness.owned(0)
     harness.commit_tracker.track(FakeEvent(FakeMessage(b"")))
@@ -581,7 +589,7 @@ async def test_what_is_still_in_flight_moves_no_position(harness: Harness) -> No
 
 
 @pytest.mark.parametrize("trouble", ["fenced", "the broker is away", "closed"])
-async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
+async def test_a_last_position_that_cannot_be_written_delays_no_rebalance(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
     await harness.assign(0)
@@ -602,10 +610,10 @@ async def test_a_last_position_that_cannot_be_written_holds_up_no_rebalance(
     assert harness.failures.errors == []
 
 
-# -- other claims
+# -- claims of other workers
 
 
-async def test_a_fenced_partition_is_given_up_and_claimed_again_later(
+async def test_a_fenced_partition_is_revoked_and_claimed_again_later(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     await harness.assign(0, 1)
@@ -620,14 +628,14 @@ async def test_a_fenced_partition_is_given_up_and_claimed_again_later(
 
     assert harness.owned_partitions.owned == {1}
     assert 0 not in harness.facts._open
-    assert harness.steps == ["hold 0"], "longer than the group needs to notice who is gone"
+    assert harness.steps == ["pause 0"], "the next claim waits for the group to notice who is gone"
     assert harness.value("fencings_total") == 1
     (line,) = caplog.messages
     assert line.startswith("partition 0 was claimed by another worker")
     assert harness.failures.errors == []
 
 
-async def test_what_stays_assigned_is_owned_again_with_what_the_other_one_wrote(
+async def test_a_partition_that_stays_assigned_is_owned_again_with_the_other_owners_writes(
     harness: Harness,
 ) -> None:
     await harness.assign(0, 1)
@@ -642,7 +650,9 @@ async def test_what_stays_assigned_is_owned_again_with_what_the_other_one_wrote(
     assert harness.consumer.fetching == {0, 1}
 
 
-async def test_a_fenced_write_gives_the_partition_up(harness: Harness) -> None:
+async def test_a_fenced_write_revokes_the_partition_until_it_is_claimed_again(
+    harness: Harness,
+) -> None:
     await harness.assign(0)
     await harness.owned(0)
     sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -651,7 +661,7 @@ async def test_a_fenced_write_gives_the_partition_up(harness: Harness) -> None:
     del harness.changelog.add
 
     sent.set_exception(ProducerFenced())
-    await harness.until(lambda: "hold 0" in harness.steps)
+    await harness.until(lambda: "pause 0" in harness.steps)
     await harness.owned(0)
 
     assert harness.changelog.claimed == [0, 0]
@@ -698,7 +708,7 @@ async def test_brokers_that_are_away_are_waited_for(harness: Harness) -> None:
     await harness.owned(0)
 
     assert harness.changelog.claimed == [0]
-    assert harness.group.asked == [{0}] * 4
+    assert harness.group.requested == [{0}] * 4
     assert harness.failures.errors == []
 
 
@@ -711,10 +721,10 @@ async def test_brokers_that_go_while_the_claim_is_written_are_waited_for(harness
     assert harness.failures.errors == []
 
 
-# -- what ends a worker
+# -- faults that end a worker
 
 
-async def test_a_restore_that_stands_still_ends_the_worker_with_its_line(
+async def test_a_restore_that_stands_still_ends_the_worker_with_one_line(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restorer, "STALL_SECONDS", 0)
@@ -744,7 +754,7 @@ async def test_a_database_that_fails_ends_the_worker(harness: Harness) -> None:
 
 
 async def test_a_restore_that_fails_between_two_assignments_ends_nothing(harness: Harness) -> None:
-    """Its partition may be somebody else's; where it stays, the next restore fails as well."""
+    """Another worker may get the partition; if not, the next restore fails as well."""
     harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
     harness.log().gate.clear()
     await harness.assign(0)
@@ -762,7 +772,7 @@ async def test_a_restore_that_fails_between_two_assignments_ends_nothing(harness
 # -- copies and standbys
 
 
-async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(
+async def test_the_copies_of_a_worker_say_which_partitions_it_owned_before_the_rebalance(
     harness: Harness,
 ) -> None:
     harness.log(0).add((STORE + TIMEZONE_TAG, b"UTC"))
@@ -772,13 +782,13 @@ async def test_what_is_held_is_told_with_who_owned_it_until_this_rebalance(
     await settle()
     await harness.assign(1)
     await harness.owned(1)
-    told = {0: Copy(3, owned=False), 1: Copy(4, owned=True)}
-    assert harness.assignment.copies() == told
+    copies = {0: Copy(3, owned=False), 1: Copy(4, owned=True)}
+    assert harness.assignment.copies() == copies
 
     harness.assignment.revoke_all()
-    assert harness.assignment.copies() == told
+    assert harness.assignment.copies() == copies
     harness.assignment.revoke_all()
-    assert harness.assignment.copies() == told, "a rebalance may begin again before it has ended"
+    assert harness.assignment.copies() == copies, "a rebalance may begin again before it has ended"
 
 
 async def test_a_standby_is_followed_from_the_next_assignment_on(harness: Harness) -> None:
@@ -794,7 +804,7 @@ async def test_a_standby_is_followed_from_the_next_assignment_on(harness: Harnes
     await harness.until(lambda: harness.restores.databases.of(1).reached == 2)
 
 
-async def test_a_standby_goes_on_over_a_rebalance_and_ends_when_it_is_none_any_more(
+async def test_a_standby_goes_on_during_a_rebalance_and_ends_when_it_is_a_standby_no_more(
     harness: Harness,
 ) -> None:
     harness.assignment.set_standby(frozenset({1}))
@@ -826,7 +836,7 @@ async def test_a_standby_that_becomes_the_owner_reads_the_difference(harness: Ha
 async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followed(
     harness: Harness,
 ) -> None:
-    """The restore alone would end at its claim, and nobody would follow."""
+    """The restore alone would end at its claim, and read none of the later records."""
     harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"UTC"))
     harness.log(1).gate.clear()
     await harness.assign(1)
@@ -840,7 +850,7 @@ async def test_a_partition_that_is_restored_when_it_becomes_a_standby_is_followe
     await harness.until(lambda: harness.restores.databases.of(1).reached == harness.log(1).last)
 
 
-async def test_a_standby_that_fails_is_told_and_ends_no_worker(
+async def test_a_standby_that_fails_is_logged_and_ends_no_worker(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.log(1).add((store_key(store_in(1)) + TIMEZONE_TAG, b"UTC"))
@@ -854,11 +864,13 @@ async def test_a_standby_that_fails_is_told_and_ends_no_worker(
     assert harness.failures.errors == []
 
 
-# -- where a source is read on
+# -- positions of sources, and strange changelogs
 
 
-async def test_facts_of_stores_of_another_partition_are_not_taken_over(harness: Harness) -> None:
-    """Somebody widened the topics and raised the setting: figures would be split in two."""
+async def test_a_changelog_with_stores_of_another_partition_ends_the_worker(
+    harness: Harness,
+) -> None:
+    """The polls of one store would be on two partitions after the number of partitions grew."""
     harness.log(1).add((STORE + TIMEZONE_TAG, b"UTC"))
 
     await harness.assign(1)
@@ -872,8 +884,8 @@ async def test_facts_of_stores_of_another_partition_are_not_taken_over(harness: 
     assert harness.owned_partitions.owned == frozenset()
 
 
-async def test_positions_are_known_from_the_first_owner_on(harness: Harness) -> None:
-    """What the log loses before a partition's first record is read is lost, and told."""
+async def test_positions_are_written_from_the_first_owner_on(harness: Harness) -> None:
+    """Records that are deleted before the first one is read are then reported as lost."""
     await harness.assign(0)
     await harness.owned(0)
     assert written_positions(harness) == {spec.name: 0 for spec in SOURCE_TOPICS}
@@ -886,7 +898,7 @@ async def test_positions_are_known_from_the_first_owner_on(harness: Harness) -> 
     assert [r.key for b in harness.log().batches for r in b.records].count(POSITION_KEY) == 1
 
 
-async def test_a_stray_record_between_ours_has_the_partition_restored_in_the_logs_order(
+async def test_after_a_stray_record_between_its_own_a_partition_is_restored_from_the_log(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     await harness.assign(0)
@@ -903,7 +915,7 @@ async def test_a_stray_record_between_ours_has_the_partition_restored_in_the_log
     assert harness.failures.errors == []
 
 
-async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned(
+async def test_a_restore_is_published_from_its_beginning_until_the_partition_is_owned(
     harness: Harness,
 ) -> None:
     harness.log().add((STORE + TIMEZONE_TAG, b"UTC"))
@@ -923,7 +935,7 @@ async def test_a_restore_is_told_from_its_beginning_until_the_partition_is_owned
 async def test_a_seek_that_meets_a_rebalance_ends_no_worker(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The consumer's thread gives partitions up before this one hears of it."""
+    """The thread of the consumer revokes partitions before the thread of the worker knows it."""
     monkeypatch.setattr(module, "_RETRY_SECONDS", 0)
     seek, refused = harness.consumer.seek, [IllegalStateError("No current assignment")] * 3
 
@@ -940,7 +952,7 @@ async def test_a_seek_that_meets_a_rebalance_ends_no_worker(
     assert harness.failures.errors == []
 
 
-async def test_a_consumer_that_never_has_the_partition_ends_the_worker(
+async def test_a_consumer_that_never_gets_the_partition_ends_the_worker(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STREAMS_SECONDS", 0.01)

@@ -1,4 +1,4 @@
-"""Partitions are shared out evenly, each to who holds most of its state, whoever says what."""
+"""Partitions are assigned evenly, each to the worker with the best copy of its facts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_every_partition_has_one_owner_and_shares_differ_by_one_at_the_most(
 
 
 @given(st.integers(0, 20), groups)
-def test_whoever_leads_the_group_shares_out_the_same(count: int, held: dict[str, Copies]) -> None:
+def test_every_leader_of_the_group_assigns_the_same(count: int, held: dict[str, Copies]) -> None:
     again = dict(reversed(list(held.items())))
 
     assert share_out(range(count), held) == share_out(reversed(range(count)), again)
@@ -78,7 +78,7 @@ def test_a_worker_that_joins_takes_its_share_and_nothing_else_moves(
 
 
 @given(st.integers(1, 20), st.integers(2, 6))
-def test_of_a_worker_that_goes_only_its_own_partitions_move(count: int, members: int) -> None:
+def test_when_a_worker_leaves_only_its_own_partitions_move(count: int, members: int) -> None:
     before = share_out(range(count), {f"worker-{number}": {} for number in range(members)})
     held = {worker: {p: Copy(9, owned=True) for p in owned} for worker, owned in before.items()}
     del held["worker-0"]
@@ -114,7 +114,7 @@ def test_a_worker_that_comes_back_after_a_stop_has_its_partitions_again() -> Non
     assert share_out(range(8), held) == {"old": [0, 1, 2, 3], "stayed": [4, 5, 6, 7]}
 
 
-def test_nobody_is_given_more_than_the_share_because_it_has_all() -> None:
+def test_a_worker_with_copies_of_all_partitions_gets_no_more_than_its_share() -> None:
     everything = {p: Copy(9, owned=True) for p in range(8)}
 
     owners = share_out(range(8), {"all": everything, "none": {}, "nor this": {}})
@@ -136,17 +136,19 @@ def test_each_partition_has_its_standbys_and_none_is_its_owner(
 ) -> None:
     owners = share_out(range(count), held)
 
-    kept = standbys_of(owners, held, standbys)
+    standby_partitions = standbys_of(owners, held, standbys)
 
-    assert set(kept) == set(held)
+    assert set(standby_partitions) == set(held)
     for partition in range(count):
         (owner,) = [worker for worker, owned in owners.items() if partition in owned]
-        keeping = [worker for worker, partitions in kept.items() if partition in partitions]
-        assert owner not in keeping
-        assert len(keeping) == min(standbys, len(held) - 1)
+        standby_workers = [
+            worker for worker, partitions in standby_partitions.items() if partition in partitions
+        ]
+        assert owner not in standby_workers
+        assert len(standby_workers) == min(standbys, len(held) - 1)
 
 
-def test_who_has_a_copy_goes_on_keeping_it() -> None:
+def test_a_worker_with_a_copy_stays_the_standby() -> None:
     owners = {"one": [0, 1], "two": [2, 3], "three": [4, 5]}
     held: dict[str, Copies] = {
         "one": {p: Copy(9) for p in (0, 1, 2, 3)},
@@ -157,7 +159,7 @@ def test_who_has_a_copy_goes_on_keeping_it() -> None:
     assert standbys_of(owners, held, 1) == {"one": {2, 3}, "two": {4, 5}, "three": {0, 1}}
 
 
-def test_of_two_copies_the_better_one_is_kept() -> None:
+def test_the_worker_with_the_better_of_two_copies_becomes_the_standby() -> None:
     held: dict[str, Copies] = {"owner": {0: Copy(9)}, "a": {0: Copy(2)}, "b": {0: Copy(8)}}
 
     assert standbys_of({"owner": [0], "a": [], "b": []}, held, 1)["b"] == {0}
@@ -166,9 +168,9 @@ def test_of_two_copies_the_better_one_is_kept() -> None:
 def test_copies_are_spread_over_the_workers() -> None:
     owners: dict[str, list[int]] = {"one": list(range(8)), "two": [], "three": []}
 
-    kept = standbys_of(owners, {worker: {} for worker in owners}, 1)
+    partitions = standbys_of(owners, {worker: {} for worker in owners}, 1)
 
-    assert [len(kept[worker]) for worker in owners] == [0, 4, 4]
+    assert [len(partitions[worker]) for worker in owners] == [0, 4, 4]
 
 
 # -- the group's protocol
@@ -186,7 +188,7 @@ class Cluster:
 
 
 class Worker:
-    """An assignor with what it holds, and what it was told to keep."""
+    """An assignor of a worker with copies; `standby` has its standby partitions."""
 
     def __init__(self, held: Copies | None = None, standbys: int = 0, partitions: int = 8) -> None:
         self.standby: list[frozenset[int]] = []
@@ -195,8 +197,8 @@ class Worker:
         )
 
     def metadata(self) -> Any:
-        told = self.assignor.metadata({spec.name for spec in CONSUMED_TOPICS})
-        return ConsumerProtocolMemberMetadata.decode(told.encode())
+        metadata = self.assignor.metadata({spec.name for spec in CONSUMED_TOPICS})
+        return ConsumerProtocolMemberMetadata.decode(metadata.encode())
 
 
 def assigned(assignment: Mapping[str, Any], worker: str) -> dict[str, list[int]]:
@@ -217,7 +219,7 @@ def test_each_worker_is_assigned_its_partitions_of_all_topics() -> None:
     assert two.standby == [frozenset({1, 3, 5, 7})]
 
 
-def test_without_standbys_none_are_kept() -> None:
+def test_without_the_setting_standby_no_worker_is_a_standby() -> None:
     worker = Worker()
 
     assignment = worker.assignor.assign(Cluster(), {"one": worker.metadata()})
@@ -226,7 +228,7 @@ def test_without_standbys_none_are_kept() -> None:
     assert worker.standby == [frozenset()]
 
 
-def test_a_topic_with_fewer_partitions_is_assigned_as_far_as_it_goes() -> None:
+def test_all_partitions_of_a_topic_that_has_fewer_are_assigned() -> None:
     worker = Worker()
 
     assignment = worker.assignor.assign(
@@ -266,15 +268,17 @@ anything = st.recursive(
 
 
 def json_of(value: Any) -> bytes:
-    import json  # noqa: PLC0415  it writes what orjson does not: huge numbers, NaN
+    import json  # noqa: PLC0415  unlike orjson it writes huge numbers and NaN
 
     return json.dumps(value).encode()
 
 
 @given(st.none() | st.binary(max_size=20) | anything.map(json_of))
-def test_whatever_a_member_says_it_holds_all_partitions_have_an_owner(said: bytes | None) -> None:
+def test_whatever_user_data_a_member_sends_all_partitions_have_an_owner(
+    user_data: bytes | None,
+) -> None:
     worker = Worker(standbys=1)
-    stranger = SimpleNamespace(subscription=[REPORT_REQUESTS.name], user_data=said)
+    stranger = SimpleNamespace(subscription=[REPORT_REQUESTS.name], user_data=user_data)
 
     assignment = worker.assignor.assign(Cluster(), {"ours": worker.metadata(), "other": stranger})
 
@@ -284,7 +288,7 @@ def test_whatever_a_member_says_it_holds_all_partitions_have_an_owner(said: byte
 
 
 @pytest.mark.parametrize(
-    "said",
+    "user_data",
     [
         b'{"held":{"1":[1e999,true]}}',
         b'{"held":{"1":[NaN,true]}}',
@@ -296,9 +300,9 @@ def test_whatever_a_member_says_it_holds_all_partitions_have_an_owner(said: byte
         b"null",
     ],
 )
-def test_strange_user_data_holds_nothing(said: bytes) -> None:
+def test_invalid_user_data_counts_as_no_copies(user_data: bytes) -> None:
     worker = Worker({0: Copy(1)})
-    stranger = SimpleNamespace(subscription=[REPORT_REQUESTS.name], user_data=said)
+    stranger = SimpleNamespace(subscription=[REPORT_REQUESTS.name], user_data=user_data)
 
     assignment = worker.assignor.assign(
         Cluster(**{REPORT_REQUESTS.name: 1}), {"ours": worker.metadata(), "other": stranger}
@@ -308,16 +312,18 @@ def test_strange_user_data_holds_nothing(said: bytes) -> None:
 
 
 @given(st.none() | st.binary(max_size=20) | anything.map(json_of))
-def test_whatever_a_leader_says_of_standbys_partition_numbers_are_kept(said: bytes | None) -> None:
+def test_whatever_user_data_a_leader_sends_the_standby_has_partition_numbers_alone(
+    user_data: bytes | None,
+) -> None:
     worker = Worker()
 
-    worker.assignor.on_assignment(SimpleNamespace(user_data=said))
+    worker.assignor.on_assignment(SimpleNamespace(user_data=user_data))
 
-    (kept,) = worker.standby
-    assert all(type(partition) is int and partition >= 0 for partition in kept)
+    (partitions,) = worker.standby
+    assert all(type(partition) is int and partition >= 0 for partition in partitions)
 
 
-def test_a_leader_of_ours_is_understood() -> None:
+def test_the_standby_partitions_in_an_assignment_are_read() -> None:
     worker = Worker()
 
     worker.assignor.on_assignment(SimpleNamespace(user_data=orjson.dumps({"standby": [4, 1]})))

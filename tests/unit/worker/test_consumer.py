@@ -1,4 +1,4 @@
-"""Faust's consumer commits what is done with, and nothing that Faust believes on its own."""
+"""The worker's consumer commits the offsets of `CommitTracker`, and none that Faust chooses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OTHERS = TP("store-status", 1)
 
 
 class Skipped:
-    """A message that Faust acknowledges without handing it to an agent."""
+    """A message that Faust acknowledges without an agent."""
 
     def __init__(self, offset: int) -> None:
         self.acked = False
@@ -41,7 +41,7 @@ class Skipped:
 
 
 class Kafka:
-    """The group as aiokafka sees it, as strict as aiokafka about types."""
+    """A client that records the commits, and checks their types as aiokafka does."""
 
     def __init__(self) -> None:
         self.committed: list[dict[TP, int]] = []
@@ -55,7 +55,7 @@ class Kafka:
 
 
 class Harness:
-    """A consumer whose thread is called directly; the rest of Faust is not needed to commit."""
+    """A consumer whose thread is called directly, without the other parts of Faust."""
 
     def __init__(self) -> None:
         self.kafka = Kafka()
@@ -81,7 +81,7 @@ class Harness:
         offsets = self.consumer._filter_committable_offsets(tps)
         return bool(offsets) and await self.consumer._commit_offsets(offsets)
 
-    def take(self, offset: int) -> Any:
+    def track(self, offset: int) -> Any:
         return self.commit_tracker.track(FakeEvent(FakeMessage(b"", offset=offset)))
 
 
@@ -90,10 +90,10 @@ def harness() -> Harness:
     return Harness()
 
 
-async def test_offsets_with_holes_are_committed_at_once(harness: Harness) -> None:
-    """Faust commits one more a second from the first hole on."""
+async def test_offsets_with_gaps_are_committed_at_once(harness: Harness) -> None:
+    """Faust itself would commit one offset a second from the first gap on."""
     for offset in (3, 4, 9, 11):
-        harness.take(offset).ack()
+        harness.track(offset).ack()
 
     assert await harness.commit()
 
@@ -101,8 +101,8 @@ async def test_offsets_with_holes_are_committed_at_once(harness: Harness) -> Non
     assert not await harness.commit(), "there is nothing new"
 
 
-async def test_what_faust_skips_is_not_committed(harness: Harness) -> None:
-    harness.take(3).ack()
+async def test_a_message_that_faust_skips_is_not_committed(harness: Harness) -> None:
+    harness.track(3).ack()
     skipped = Skipped(4)
     harness.consumer._unacked_messages.add(skipped)
 
@@ -118,8 +118,8 @@ async def test_what_faust_skips_is_not_committed(harness: Harness) -> None:
     "error", [KafkaConnectionError(), CommitFailedError(), IllegalStateError()], ids=repr
 )
 async def test_a_commit_that_fails_is_made_up_for(harness: Harness, error: Exception) -> None:
-    """Faust forgets what it was to commit, or ends the worker."""
-    harness.take(3).ack()
+    """Faust itself would forget the offsets that it had to commit, or end the worker."""
+    harness.track(3).ack()
     harness.kafka.error = error
     assert not await harness.commit()
 
@@ -129,8 +129,10 @@ async def test_a_commit_that_fails_is_made_up_for(harness: Harness, error: Excep
     assert harness.kafka.committed == [{POLLS: 4}]
 
 
-async def test_partitions_that_went_away_are_left_alone(harness: Harness) -> None:
-    harness.take(3).ack()
+async def test_nothing_is_committed_of_partitions_that_are_not_assigned_any_more(
+    harness: Harness,
+) -> None:
+    harness.track(3).ack()
     harness.consumer.assignment = set
 
     assert not await harness.commit()
@@ -138,11 +140,13 @@ async def test_partitions_that_went_away_are_left_alone(harness: Harness) -> Non
     assert harness.kafka.committed == []
 
 
-# -- when records of a partition come
+# -- when a partition is fetched
 
 
-async def test_a_partition_is_fetched_from_when_it_is_restored_and_alone(harness: Harness) -> None:
-    """Faust resumes all of them at the end of a rebalance, wherever their positions are."""
+async def test_a_partition_is_fetched_when_it_is_restored_and_no_other_one_is(
+    harness: Harness,
+) -> None:
+    """Faust resumes all partitions at the end of a rebalance, before they have their positions."""
     harness.consumer.resume_partitions({POLLS, ZONES, REQUESTS, OTHERS})
     assert harness.consumer._active_partitions == set()
 
@@ -153,7 +157,7 @@ async def test_a_partition_is_fetched_from_when_it_is_restored_and_alone(harness
     assert harness.consumer._active_partitions == {POLLS, ZONES, REQUESTS, OTHERS}
 
 
-async def test_a_rebalance_that_begins_meanwhile_holds_all_further(harness: Harness) -> None:
+async def test_no_partition_is_fetched_once_the_next_rebalance_has_begun(harness: Harness) -> None:
     harness.consumer.resume_partitions({POLLS, OTHERS})
     harness.consumer.pause_partitions({POLLS, OTHERS})
 
@@ -162,7 +166,7 @@ async def test_a_rebalance_that_begins_meanwhile_holds_all_further(harness: Harn
     assert harness.consumer._active_partitions == set()
 
 
-async def test_a_partition_that_is_given_up_is_held_until_it_is_restored_again(
+async def test_a_partition_that_is_paused_is_not_fetched_until_it_is_restored_again(
     harness: Harness,
 ) -> None:
     harness.consumer.assignment = lambda: {POLLS, ZONES, OTHERS}
@@ -178,7 +182,7 @@ async def test_a_partition_that_is_given_up_is_held_until_it_is_restored_again(
 
 
 async def test_faust_leaves_the_positions_alone(harness: Harness) -> None:
-    """It would seek to what is committed, behind or before what the table has."""
+    """Faust itself would seek to the committed offset, which is not the position of the table."""
 
     async def seek(*_: Any) -> None:
         raise AssertionError
@@ -191,12 +195,12 @@ async def test_faust_leaves_the_positions_alone(harness: Harness) -> None:
     assert harness.consumer._read_offset == {POLLS: 7}
 
 
-async def test_what_is_fetched_waits_for_a_partition_and_not_for_a_second(harness: Harness) -> None:
-    """Faust sleeps for a second where no partition is active."""
-    asked: list[set[TP]] = []
+async def test_a_fetch_waits_for_a_partition_and_not_for_a_second(harness: Harness) -> None:
+    """Faust sleeps for a second while no partition is active."""
+    fetches: list[set[TP]] = []
 
     async def wait(_self: Any, _timeout: float) -> Any:
-        asked.append(set(harness.consumer._active_partitions))
+        fetches.append(set(harness.consumer._active_partitions))
         return {}, harness.consumer._active_partitions
 
     harness.consumer._get_active_partitions = lambda: harness.consumer._active_partitions
@@ -205,25 +209,25 @@ async def test_what_is_fetched_waits_for_a_partition_and_not_for_a_second(harnes
         patch.setattr("faust.transport.consumer.Consumer._wait_next_records", wait)
         waiting = asyncio.create_task(harness.consumer._wait_next_records(10_000))
         await settle()
-        assert asked == []
+        assert fetches == []
 
         harness.consumer.fetch_partition(0)
         await waiting
 
-    assert asked == [{POLLS}]
+    assert fetches == [{POLLS}]
 
 
-async def test_nothing_is_asked_for_while_no_partition_is_restored(harness: Harness) -> None:
+async def test_nothing_is_fetched_while_no_partition_is_restored(harness: Harness) -> None:
     harness.consumer._get_active_partitions = lambda: harness.consumer._active_partitions
 
     assert await harness.consumer._wait_next_records(0) == ({}, set())
 
 
 async def test_a_seek_is_made_in_the_thread_that_fetches(harness: Harness) -> None:
-    """aiokafka's fetcher is not made for two threads: what one takes away the other looks at."""
-    made: list[tuple[int, Any, int]] = []
+    """The fetcher of aiokafka is not safe for two threads: one would remove what the other uses."""
+    seeks: list[tuple[int, Any, int]] = []
     kafka = SimpleNamespace(
-        seek=lambda tp, offset: made.append((threading.get_ident(), tp, offset)),
+        seek=lambda tp, offset: seeks.append((threading.get_ident(), tp, offset)),
     )
     loop = asyncio.new_event_loop()
     fetching = threading.Thread(target=loop.run_forever)
@@ -236,10 +240,10 @@ async def test_a_seek_is_made_in_the_thread_that_fetches(harness: Harness) -> No
         await asyncio.to_thread(fetching.join)
         loop.close()
 
-    assert made == [(fetching.ident, TopicPartition(POLLS.topic, POLLS.partition), 7)]
+    assert seeks == [(fetching.ident, TopicPartition(POLLS.topic, POLLS.partition), 7)]
 
 
-# -- runs of records
+# -- chunks of records
 
 
 def record(offset: int, topic: str = POLLS.topic) -> SimpleNamespace:
@@ -258,21 +262,21 @@ def record(offset: int, topic: str = POLLS.topic) -> SimpleNamespace:
     )
 
 
-def test_sources_come_in_runs_and_everything_else_record_by_record() -> None:
+def test_source_records_come_in_chunks_and_all_others_one_by_one() -> None:
     fetched = {
         POLLS: [record(offset) for offset in range(45_000)],
         REQUESTS: [record(offset, REQUESTS.topic) for offset in range(2)],
     }
 
-    handed_out: dict[TP, list[Any]] = {tp: [] for tp in fetched}
+    scheduled: dict[TP, list[Any]] = {tp: [] for tp in fetched}
     for tp, each in ChunkScheduler().iterate(fetched):
-        handed_out[tp].append(each)
+        scheduled[tp].append(each)
 
-    assert [len(run.records) for run in handed_out[POLLS]] == [20_000, 20_000, 5_000]
-    assert handed_out[REQUESTS] == fetched[REQUESTS]
+    assert [len(chunk.records) for chunk in scheduled[POLLS]] == [20_000, 20_000, 5_000]
+    assert scheduled[REQUESTS] == fetched[REQUESTS]
 
 
-def test_a_run_is_a_message_at_the_offset_of_its_last_record() -> None:
+def test_a_chunk_is_a_message_at_the_offset_of_its_last_record() -> None:
     harness = Harness()
     harness.consumer.app = SimpleNamespace(consumer_generation_id=4)
 
@@ -298,10 +302,12 @@ def test_a_range_that_cannot_be_read_is_among_the_records_and_counts_to_its_end(
     assert (message.offset, message.records) == (8, [unreadable])
 
 
-# -- who owns what
+# -- assignment
 
 
-def test_partitions_are_shared_out_by_our_assignor(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions_are_assigned_by_the_assignor_of_the_product(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     consumer = SimpleNamespace()
     monkeypatch.setattr(AIOKafkaConsumerThread, "_create_worker_consumer", lambda *_: consumer)
     thread: Any = ConsumerThread.__new__(ConsumerThread)
@@ -313,11 +319,11 @@ def test_partitions_are_shared_out_by_our_assignor(monkeypatch: pytest.MonkeyPat
     assert consumer._isolation_level == "read_committed"
 
 
-# -- nothing is fetched that nobody takes
+# -- records stay in the client until they can be processed
 
 
-async def test_nothing_is_taken_from_the_client_while_no_partition_is_active() -> None:
-    """It would be thrown away, and the client's position would be behind it."""
+async def test_no_record_leaves_the_client_while_no_partition_is_active() -> None:
+    """The records would be discarded, and the client would go on behind them."""
     fetched: dict[TP, Any] = {POLLS: SimpleNamespace(check_raise=lambda: None)}
     subscriptions = SimpleNamespace(
         reassignment_in_progress=False, is_assigned=lambda _: True, fetch_context=nullcontext

@@ -1,4 +1,4 @@
-"""Offsets without a record: an empty gap is passed, a record is read, a loss is told once."""
+"""Offsets without a record: an empty gap is skipped, a missed record is read, a loss reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ONE, TWO = TopicPartition(POLLS, 0), TopicPartition(POLLS, 1)
 
 
 class IdlePartitions(FakeOwnedPartitions):
-    """Owned partitions that rest where a test says, and where they were moved."""
+    """Owned partitions that are idle at offsets that a test sets; the skipped gaps are recorded."""
 
     def __init__(self, facts: FakeFacts) -> None:
         super().__init__(facts)
@@ -51,12 +51,12 @@ class IdlePartitions(FakeOwnedPartitions):
 
 
 class Log(EndOffsetFetcher, OffsetGaps):
-    """Where the source topics begin and end, and which offsets have a record.
+    """The first and end offsets of source topics, and the offsets that have a record.
 
     Attributes:
-        errors: raised by the next looks, in order.
-        on_look: called at every look.
-        looked_at: the ranges of every look.
+        errors: raised by the next calls of `inspect`, in order.
+        on_inspect: called during every call of `inspect`.
+        inspected: the ranges of every call of `inspect`.
     """
 
     def __init__(self) -> None:
@@ -64,8 +64,8 @@ class Log(EndOffsetFetcher, OffsetGaps):
         self.ends: dict[TopicPartition, int] = {}
         self.records: dict[TopicPartition, list[int]] = {}
         self.errors: list[Exception] = []
-        self.on_look: Callable[[], None] = lambda: None
-        self.looked_at: list[dict[TopicPartition, tuple[int, int]]] = []
+        self.on_inspect: Callable[[], None] = lambda: None
+        self.inspected: list[dict[TopicPartition, tuple[int, int]]] = []
         self.started = self.stopped = 0
 
     async def start(self) -> None:
@@ -78,20 +78,20 @@ class Log(EndOffsetFetcher, OffsetGaps):
         return {partition: self.ends[partition] for partition in partitions}
 
     async def inspect(self, ranges: Mapping[Any, tuple[int, int]]) -> dict[Any, OffsetGap]:
-        self.looked_at.append(dict(ranges))
-        self.on_look()
+        self.inspected.append(dict(ranges))
+        self.on_inspect()
         if self.errors:
             raise self.errors.pop(0)
-        found = {}
+        gaps = {}
         for place, (first, end) in ranges.items():
             lost_end = min(max(first, self.beginning.get(place, 0)), end)
-            there = [r for r in self.records.get(place, []) if lost_end <= r < end]
-            found[place] = OffsetGap(lost_end, min(there, default=end))
-        return found
+            offsets = [r for r in self.records.get(place, []) if lost_end <= r < end]
+            gaps[place] = OffsetGap(lost_end, min(offsets, default=end))
+        return gaps
 
 
 class Harness:
-    """A `GapSkipper` and a `LostInput` among fakes."""
+    """A `GapSkipper` and a `LostInput` with fakes around them."""
 
     def __init__(self) -> None:
         self.facts = FakeFacts()
@@ -127,7 +127,7 @@ def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
     return Harness()
 
 
-# -- partitions that rest before a gap
+# -- partitions that are idle before a gap
 
 
 async def test_a_gap_is_skipped_at_the_second_look(harness: Harness) -> None:
@@ -135,7 +135,7 @@ async def test_a_gap_is_skipped_at_the_second_look(harness: Harness) -> None:
     harness.owned_partitions.idle, harness.log.ends = {ONE: 5}, {ONE: 8}
 
     await harness.gaps.skip_gaps()
-    assert harness.log.looked_at == [], "a record may be on its way"
+    assert harness.log.inspected == [], "a record may still arrive"
     await harness.gaps.skip_gaps()
 
     assert harness.owned_partitions.skipped == [(ONE, 5, 8)]
@@ -153,16 +153,16 @@ async def test_records_that_are_still_to_come_are_waited_for(harness: Harness) -
     assert harness.owned_partitions.skipped == [(TWO, 5, 9)]
 
 
-async def test_what_moves_or_is_at_the_end_costs_no_look(harness: Harness) -> None:
+async def test_a_partition_that_moves_or_is_at_the_end_costs_no_look(harness: Harness) -> None:
     harness.log.ends = {ONE: 8, TWO: 100}
     for offset in range(5):
         harness.owned_partitions.idle = {ONE: 8, TWO: offset}
         await harness.gaps.skip_gaps()
 
-    assert harness.log.looked_at == []
+    assert harness.log.inspected == []
 
 
-async def test_a_resting_partition_is_told_of_what_is_lost_and_waits_for_what_is_not(
+async def test_an_idle_partition_skips_lost_records_and_waits_for_those_that_exist(
     harness: Harness,
 ) -> None:
     harness.owned_partitions.own_at(0, 5)
@@ -190,7 +190,9 @@ async def test_a_partition_whose_records_are_all_lost_is_moved_to_the_end(harnes
     assert harness.lost_records() == 3
 
 
-async def test_of_a_partition_that_went_meanwhile_nothing_is_told(harness: Harness) -> None:
+async def test_no_loss_is_reported_of_a_partition_that_is_not_owned_any_more(
+    harness: Harness,
+) -> None:
     harness.owned_partitions.idle, harness.log.ends, harness.log.beginning = (
         {ONE: 5},
         {ONE: 8},
@@ -224,7 +226,7 @@ async def test_a_record_that_follows_the_last_one_costs_no_look(harness: Harness
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 5) is None
     assert await harness.gaps.find_missed_record(owned, POLLS, 3) is None
-    assert harness.log.looked_at == []
+    assert harness.log.inspected == []
 
 
 async def test_a_record_behind_an_empty_gap_may_be_applied(harness: Harness) -> None:
@@ -233,18 +235,20 @@ async def test_a_record_behind_an_empty_gap_may_be_applied(harness: Harness) -> 
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) is None
 
-    assert harness.log.looked_at == [{ONE: (5, 9)}]
+    assert harness.log.inspected == [{ONE: (5, 9)}]
     assert harness.publisher.dead_letters == []
 
 
-async def test_a_record_that_was_missed_has_to_be_read_before(harness: Harness) -> None:
+async def test_a_missed_record_has_to_be_read_first(harness: Harness) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
     harness.log.records = {ONE: [7, 8, 9]}
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) == 7
 
 
-async def test_of_a_gap_the_lost_part_is_told_and_the_missed_part_is_read(harness: Harness) -> None:
+async def test_the_lost_part_of_a_gap_is_reported_and_the_missed_part_is_read(
+    harness: Harness,
+) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
     harness.log.beginning, harness.log.records = {ONE: 7}, {ONE: [8]}
 
@@ -260,37 +264,37 @@ async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
     harness.log.records = {ONE: [7]}
     harness.log.errors = [BrokerUnavailableError("gone")] * 3
 
-    asked = asyncio.create_task(harness.gaps.find_missed_record(owned, POLLS, 9))
+    search = asyncio.create_task(harness.gaps.find_missed_record(owned, POLLS, 9))
     await asyncio.sleep(0)
-    assert not asked.done(), "other partitions have their turn meanwhile"
+    assert not search.done(), "the event loop runs other tasks meanwhile"
 
-    assert await asked == 7
-    assert len(harness.log.looked_at) == 4
+    assert await search == 7
+    assert len(harness.log.inspected) == 4
     assert "store-status/0 waits before offset 9" in caplog.text
 
 
-async def test_who_waits_for_a_broker_gives_up_when_the_partition_is_revoked(
+async def test_the_wait_for_a_broker_ends_when_the_partition_is_revoked(
     harness: Harness,
 ) -> None:
     """A rebalance waits for the events in flight."""
     owned = harness.owned_partitions.own_at(0, 5)
     harness.log.errors = [BrokerUnavailableError("gone")] * 1_000
-    asked = asyncio.create_task(harness.gaps.find_missed_record(owned, POLLS, 9))
+    search = asyncio.create_task(harness.gaps.find_missed_record(owned, POLLS, 9))
     await settle()
 
     owned.revoked.set()
     await settle()
 
-    assert asked.done()
-    assert len(harness.log.looked_at) < 100
+    assert search.done()
+    assert len(harness.log.inspected) < 100
 
 
-async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is_told(
+async def test_no_loss_is_reported_of_a_partition_that_is_revoked_during_the_look(
     harness: Harness,
 ) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
     harness.log.beginning = {ONE: 9}
-    harness.log.on_look = owned.revoked.set
+    harness.log.on_inspect = owned.revoked.set
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) is None
 
@@ -299,10 +303,10 @@ async def test_of_a_partition_that_was_revoked_while_it_was_looked_at_no_loss_is
     assert harness.publisher.dead_letters == []
 
 
-# -- what is lost
+# -- reports of lost records
 
 
-async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_changelog(
+async def test_a_lost_range_is_in_the_log_in_a_dead_letter_and_in_the_changelog(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
@@ -323,7 +327,7 @@ async def test_a_lost_range_is_told_in_the_log_as_a_dead_letter_and_in_the_chang
     assert harness.lost_records() == 4
 
 
-async def test_a_lost_range_is_told_once_also_after_a_restart(harness: Harness) -> None:
+async def test_a_lost_range_is_reported_once_also_after_a_restart(harness: Harness) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
     await harness.lost.report(owned, POLLS, 5, 9)
     again = harness.owned_partitions.own_at(0, 5, *decode_lost(harness.facts.content[0, LOST_KEY]))
@@ -336,7 +340,9 @@ async def test_a_lost_range_is_told_once_also_after_a_restart(harness: Harness) 
     assert harness.lost_records() == 4
 
 
-async def test_of_a_range_that_has_grown_only_the_rest_is_told(harness: Harness) -> None:
+async def test_a_lost_range_that_has_grown_is_reported_without_its_old_part(
+    harness: Harness,
+) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
     await harness.lost.report(owned, POLLS, 5, 9)
 
@@ -348,7 +354,7 @@ async def test_of_a_range_that_has_grown_only_the_rest_is_told(harness: Harness)
     assert len(harness.publisher.dead_letters) == 2
 
 
-async def test_ranges_of_other_topics_are_told_apart(harness: Harness) -> None:
+async def test_equal_ranges_of_two_topics_are_two_losses(harness: Harness) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
 
     await harness.lost.report(owned, POLLS, 5, 9)

@@ -1,4 +1,4 @@
-"""The worker's own HTTP server."""
+"""The worker's own HTTP server answers for metrics and health checks."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Worker:
             await self.server.stop()
 
 
-async def test_metrics_are_looked_up_when_somebody_asks(tmp_path: Path) -> None:
+async def test_metrics_are_measured_when_they_are_requested(tmp_path: Path) -> None:
     worker = Worker(tmp_path)
     async with worker.running() as session:
         assert worker.looks == 0
@@ -58,13 +58,15 @@ async def test_metrics_are_looked_up_when_somebody_asks(tmp_path: Path) -> None:
         assert worker.looks == 1
 
 
-async def test_alive_before_anything_is_assigned(tmp_path: Path) -> None:
+async def test_a_worker_is_alive_before_partitions_are_assigned(tmp_path: Path) -> None:
     async with Worker(tmp_path).running() as session, session.get("/healthz") as response:
         assert response.status == 200
         assert await response.json() == {"status": "ok"}
 
 
-async def test_not_ready_tells_how_far_the_restores_are_until_all_is_owned(tmp_path: Path) -> None:
+async def test_not_ready_says_how_far_the_restores_are_until_all_partitions_are_owned(
+    tmp_path: Path,
+) -> None:
     worker = Worker(tmp_path)
     worker.metrics.read_from(
         WorkerSources(
@@ -88,7 +90,7 @@ async def test_not_ready_tells_how_far_the_restores_are_until_all_is_owned(tmp_p
             assert await response.json() == {"status": "ready"}
 
 
-async def test_not_ready_while_a_topic_is_not_as_it_must_be(tmp_path: Path) -> None:
+async def test_a_worker_is_not_ready_while_a_topic_has_a_wrong_setting(tmp_path: Path) -> None:
     worker = Worker(tmp_path)
     worker.metrics.assigned({1})
     worker.metrics.owned({1})
@@ -119,16 +121,16 @@ async def test_a_worker_that_has_stopped_leaves_no_address(tmp_path: Path) -> No
     assert not worker.file.exists()
 
 
-async def test_a_port_that_is_in_use_is_told_in_one_line(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+async def test_a_port_that_is_in_use_is_an_error_of_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
         worker = Worker(tmp_path, worker_port=port)
         with pytest.raises(PrerequisiteError, match=f"cannot listen on 127.0.0.1:{port}"):
             await worker.server.start()
         await worker.server.stop()
 
 
-async def test_how_late_the_event_loop_is_is_looked_at_while_the_server_runs(
+async def test_the_delay_of_the_event_loop_is_measured_while_the_server_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream_app.metrics.DELAY_LOOK_SECONDS", 0.001)

@@ -1,5 +1,4 @@
-"""Of every store the newest poll is told: all of it at first, then what changed, a bounded part
-at a time."""
+"""A worker publishes the newest poll of every store: first all, then the changes, in batches."""
 
 from __future__ import annotations
 
@@ -40,7 +39,7 @@ async def latest(
     await latest.stop()
 
 
-async def test_all_that_a_partition_has_is_told_once(
+async def test_the_newest_polls_of_an_adopted_partition_are_published_once(
     latest: LatestPollPublisher, publisher: RecordingPublisher
 ) -> None:
     latest.adopt(3, {ONE: active(5), TWO: inactive(7)})
@@ -49,7 +48,7 @@ async def test_all_that_a_partition_has_is_told_once(
     assert publisher.latest == [(ONE, active(5)), (TWO, inactive(7))]
 
 
-async def test_only_what_is_newer_is_told(
+async def test_only_a_newer_poll_is_published(
     latest: LatestPollPublisher, publisher: RecordingPublisher
 ) -> None:
     latest.adopt(3, {ONE: active(5)})
@@ -66,7 +65,7 @@ async def test_only_what_is_newer_is_told(
     assert publisher.latest == [(ONE, active(6)), (TWO, active(1))]
 
 
-async def test_of_one_instant_inactive_is_told(
+async def test_of_two_polls_at_one_instant_the_inactive_one_is_published(
     latest: LatestPollPublisher, publisher: RecordingPublisher
 ) -> None:
     latest.adopt(3, {})
@@ -77,7 +76,7 @@ async def test_of_one_instant_inactive_is_told(
     assert publisher.latest == [(ONE, active(5)), (ONE, inactive(5))]
 
 
-async def test_many_polls_of_a_store_between_two_rounds_are_one(
+async def test_many_polls_of_a_store_between_two_batches_are_one_record(
     publisher: RecordingPublisher,
 ) -> None:
     latest = LatestPollPublisher(publisher)
@@ -90,7 +89,7 @@ async def test_many_polls_of_a_store_between_two_rounds_are_one(
     assert publisher.latest == [(ONE, active(99))]
 
 
-async def test_a_round_is_bounded_and_who_waits_longest_is_first(
+async def test_a_batch_is_bounded_and_begins_with_the_store_that_waits_longest(
     publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_BATCH_STORES", 1)
@@ -106,7 +105,7 @@ async def test_a_round_is_bounded_and_who_waits_longest_is_first(
     assert publisher.latest == [(ONE, active(1)), (TWO, active(1)), (ONE, active(2))]
 
 
-async def test_of_what_is_given_up_nothing_is_told(publisher: RecordingPublisher) -> None:
+async def test_no_poll_of_a_revoked_partition_is_published(publisher: RecordingPublisher) -> None:
     latest = LatestPollPublisher(publisher)
     latest.adopt(3, {ONE: active(1)})
     latest.revoke(3)
@@ -117,7 +116,7 @@ async def test_of_what_is_given_up_nothing_is_told(publisher: RecordingPublisher
     assert publisher.latest == []
 
 
-async def test_trouble_with_telling_ends_no_worker(
+async def test_an_error_of_publishing_ends_no_worker(
     latest: LatestPollPublisher, publisher: RecordingPublisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: object) -> None:
@@ -133,7 +132,7 @@ async def test_trouble_with_telling_ends_no_worker(
     assert publisher.latest == [(ONE, active(2))]
 
 
-async def test_what_another_partition_has_is_told_though_one_is_given_up(
+async def test_the_polls_of_other_partitions_are_published_though_one_is_revoked(
     publisher: RecordingPublisher,
 ) -> None:
     latest = LatestPollPublisher(publisher)
@@ -147,7 +146,7 @@ async def test_what_another_partition_has_is_told_though_one_is_given_up(
     assert publisher.latest == [(TWO, active(2))]
 
 
-async def test_a_new_owner_tells_what_its_table_has() -> None:
+async def test_a_new_owner_publishes_the_newest_polls_of_its_table() -> None:
     harness = Harness()
     harness.adopt(0, latest={ONE: active(9)})
     harness.adopt(1, latest={TWO: inactive(4)})

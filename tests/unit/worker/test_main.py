@@ -1,4 +1,4 @@
-"""What a worker does before Faust starts: its databases must be of the cluster that it reads."""
+"""A worker removes databases of another Kafka cluster before Faust starts, and keeps its name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_databases_of_another_cluster_are_removed(
 
 
 def test_a_folder_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> None:
-    (tmp_path / "workers").write_text("a file in the way")
+    (tmp_path / "workers").write_text("this is a file and no folder")
 
     for prepare in (lambda folder: discard_other_cluster(folder, "one"), member_id):
         with pytest.raises(PrerequisiteError, match=r"cannot write .*/workers/worker-1"):

@@ -1,4 +1,4 @@
-"""What a worker counts about itself."""
+"""The metrics of a worker count its restores, lags and rejected records."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_two_workers_of_one_process_count_apart() -> None:
     assert value(other, "rebalances_total") == 0
 
 
-def test_a_restore_is_shown_while_it_lasts_and_its_time_is_taken() -> None:
+def test_a_restore_is_shown_while_it_lasts_and_its_time_is_measured() -> None:
     clock = Clock()
     metrics = WorkerMetrics(clock)
     metrics.read_from(SOURCES)
@@ -63,7 +63,7 @@ def test_a_restore_is_shown_while_it_lasts_and_its_time_is_taken() -> None:
     assert value(metrics, "partition_restore_seconds_sum") == 3
 
 
-def test_a_copy_of_somebody_elses_partition_is_shown_with_what_it_lacks() -> None:
+def test_a_standby_is_shown_with_the_records_that_it_lacks() -> None:
     metrics = WorkerMetrics()
     metrics.read_from(SOURCES)
     metrics.assigned({1, 2})
@@ -93,7 +93,7 @@ def test_a_partition_that_stays_owned_is_not_restored_again() -> None:
     assert value(metrics, "partition_restore_seconds_count") == 2
 
 
-def test_a_worker_without_an_assignment_is_not_ready_and_one_that_is_assigned_none_is() -> None:
+def test_a_worker_is_ready_when_it_is_assigned_no_partitions_and_not_before_an_assignment() -> None:
     metrics = WorkerMetrics()
     assert metrics.not_ready() == "the group has not assigned any partitions to this worker yet"
     metrics.assigned(())
@@ -126,7 +126,7 @@ def test_every_reason_of_a_removal_begins_at_zero() -> None:
     assert value(metrics, "removed_databases_total", reason="diverged") == 1
 
 
-def test_lag_and_the_changelog_are_read_when_somebody_asks() -> None:
+def test_lag_and_the_changelog_are_read_when_metrics_are_requested() -> None:
     metrics = WorkerMetrics()
     assert value(metrics, "unowned_partitions") is None
     metrics.read_from(SOURCES)
@@ -139,7 +139,7 @@ def test_lag_and_the_changelog_are_read_when_somebody_asks() -> None:
     assert value(metrics, "changelog_unacknowledged_bytes") == 1234
 
 
-def test_a_topic_that_is_none_of_ours_makes_no_label_of_its_own() -> None:
+def test_a_topic_of_another_product_makes_no_label_of_its_own() -> None:
     metrics = WorkerMetrics()
     metrics.records_unread("store-status", 3)
     metrics.records_unread("somebody-elses")

@@ -1,4 +1,4 @@
-"""Which partitions are ours, what is known of them, and what is told of it."""
+"""The worker keeps the state of the partitions that it owns, and publishes their watermarks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
 
 
 class Harness:
-    """An `OwnedPartitions` among fakes."""
+    """An `OwnedPartitions` with fakes around it."""
 
     def __init__(self) -> None:
         self.facts = FakeFacts()
@@ -67,7 +67,7 @@ class Harness:
         newest_poll: int | None = None,
         latest: dict[bytes, int] | None = None,
     ) -> OwnedPartition:
-        """Own a partition whose sources go on at these offsets, at 0 where none is said."""
+        """Adopt a partition whose sources go on at these offsets, or at 0 by default."""
         offsets = {spec.name: (starts or {}).get(spec.name, 0) for spec in SOURCE_TOPICS}
         partition = OwnedPartition(
             number,
@@ -85,25 +85,25 @@ class Harness:
         assert owned is not None
         return owned
 
-    def take(self, offset: int, number: int = 0) -> InFlightEvent:
-        """Take a record of polls for the table."""
+    def track(self, offset: int, number: int = 0) -> InFlightEvent:
+        """Track an event with a record of polls."""
         return self.commit_tracker.track(
             FakeEvent(FakeMessage(b"", offset=offset, partition=number))
         )
 
     def positions(self, number: int = 0) -> dict[str, int]:
-        """The source positions that the changelog holds."""
+        """Return the source positions in the changelog."""
         written = decode_positions(self.facts.content.get((number, POSITION_KEY)))
         return {topic: position.offset for topic, position in written.items()}
 
-    async def told_within(self, rounds: int = 2000) -> list[Watermark]:
-        """What was told since the last question, waiting for the next telling."""
+    async def published_watermarks(self, rounds: int = 2000) -> list[Watermark]:
+        """Wait until watermarks are published, and return those since the last call."""
         for _ in range(rounds):
             if self.publisher.watermarks:
                 break
             await asyncio.sleep(0)
-        told, self.publisher.watermarks = self.publisher.watermarks, []
-        return told
+        watermarks, self.publisher.watermarks = self.publisher.watermarks, []
+        return watermarks
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
     await harness.owned_partitions.stop()
 
 
-async def test_what_is_adopted_is_owned_and_told_at_the_offsets_that_are_read_next(
+async def test_an_adopted_partition_is_owned_and_its_watermarks_are_the_offsets_to_read_next(
     harness: Harness,
 ) -> None:
     harness.adopt(0, {POLLS: 17}, stores=[ONE, TWO], newest_poll=80)
@@ -143,14 +143,16 @@ async def test_a_watermark_says_of_which_topic_it_is(harness: Harness) -> None:
 async def test_the_stores_of_the_table_are_registered_before_the_partition_is_owned(
     harness: Harness,
 ) -> None:
-    # a crash may have come between a store's first fact and its registration
-    owned_then: list[OwnedPartition | None] = []
-    harness.publisher.on_register = lambda: owned_then.append(harness.owned_partitions.get(0))
+    # the former owner may have crashed between a store's first fact and its registration
+    owned_at_registration: list[OwnedPartition | None] = []
+    harness.publisher.on_register = lambda: owned_at_registration.append(
+        harness.owned_partitions.get(0)
+    )
 
     harness.adopt(0, stores=[ONE, TWO])
 
     assert sorted(harness.publisher.registered) == sorted([ONE, TWO])
-    assert owned_then == [None]
+    assert owned_at_registration == [None]
 
 
 async def test_a_watermark_is_the_next_offset_and_never_goes_back(harness: Harness) -> None:
@@ -160,12 +162,12 @@ async def test_a_watermark_is_the_next_offset_and_never_goes_back(harness: Harne
         harness.get(0).start(POLLS, offset, offset + 1)
         harness.owned_partitions.complete(harness.get(0), POLLS, offset)
 
-    told = [w.applied for w in harness.progress.watermarks if w.topic == POLLS]
-    assert told == [10, 11, 13, 13, 13]
+    applied = [w.applied for w in harness.progress.watermarks if w.topic == POLLS]
+    assert applied == [10, 11, 13, 13, 13]
     assert harness.get(0).applied(ZONES) == 0
 
 
-async def test_a_record_that_is_still_on_its_way_holds_the_watermark(harness: Harness) -> None:
+async def test_a_record_in_flight_holds_the_watermark_back(harness: Harness) -> None:
     harness.adopt(0, {POLLS: 10})
     for first, end in ((10, 11), (11, 14), (20, 22)):
         harness.get(0).start(POLLS, first, end)
@@ -177,7 +179,7 @@ async def test_a_record_that_is_still_on_its_way_holds_the_watermark(harness: Ha
     assert [w.applied for w in harness.progress.watermarks if w.topic == POLLS] == [10, 10, 11, 22]
 
 
-async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap(
+async def test_the_offsets_between_the_last_started_record_and_a_record_are_its_gap(
     harness: Harness,
 ) -> None:
     partition = harness.adopt(0, {POLLS: 10})
@@ -186,19 +188,19 @@ async def test_the_offsets_before_a_record_that_nothing_was_taken_of_are_its_gap
 
     partition.start(POLLS, 10, 13)
 
-    assert partition.gap_before(POLLS, 13) is None, "what is in flight is no gap"
-    assert partition.gap_before(POLLS, 5) is None, "what comes again is no gap"
+    assert partition.gap_before(POLLS, 13) is None, "records in flight are no gap"
+    assert partition.gap_before(POLLS, 5) is None, "records that are read again have no gap"
     assert partition.gap_before(POLLS, 14) == (13, 14)
 
 
-async def test_a_gap_is_skipped_where_the_partition_rests_before_it(harness: Harness) -> None:
+async def test_a_gap_is_skipped_where_the_partition_is_idle_before_it(harness: Harness) -> None:
     harness.adopt(0, {POLLS: 10})
     assert harness.owned_partitions.idle_offsets()[POLLS, 0] == 10
 
     harness.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 10, 15)
     assert harness.get(0).applied(POLLS) == 15
 
-    # meanwhile a record came after all, or the partition went away
+    # meanwhile a record has come, or the partition was revoked
     harness.owned_partitions.skip_gap(TopicPartition(POLLS, 0), 10, 20)
     harness.get(0).start(POLLS, 15, 16)
     assert (POLLS, 0) not in harness.owned_partitions.idle_offsets()
@@ -220,8 +222,10 @@ async def test_the_newest_poll_never_goes_back(harness: Harness) -> None:
 
 async def test_a_store_is_registered_once_and_before_its_record_counts(harness: Harness) -> None:
     harness.adopt(0)
-    applied_then: list[int] = []
-    harness.publisher.on_register = lambda: applied_then.append(harness.get(0).applied(POLLS))
+    applied_at_registration: list[int] = []
+    harness.publisher.on_register = lambda: applied_at_registration.append(
+        harness.get(0).applied(POLLS)
+    )
 
     harness.get(0).start(POLLS, 0, 2)
     for stores in ([ONE], [ONE, TWO], [TWO], []):
@@ -229,11 +233,11 @@ async def test_a_store_is_registered_once_and_before_its_record_counts(harness: 
     harness.owned_partitions.complete(harness.get(0), POLLS, 0)
 
     assert harness.publisher.registered == [ONE, TWO]
-    assert applied_then == [0, 0]
+    assert applied_at_registration == [0, 0]
     assert harness.get(0).stores == {ONE, TWO}
 
 
-async def test_who_waits_for_a_partition_is_woken(harness: Harness) -> None:
+async def test_tasks_that_wait_for_a_partition_are_woken(harness: Harness) -> None:
     harness.adopt(0)
     harness.get(0).moved.clear()
 
@@ -242,7 +246,9 @@ async def test_who_waits_for_a_partition_is_woken(harness: Harness) -> None:
     assert harness.get(0).moved.is_set()
 
 
-async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(harness: Harness) -> None:
+async def test_an_event_from_before_a_rebalance_moves_no_watermark_after_it(
+    harness: Harness,
+) -> None:
     before = harness.adopt(0)
     before.start(POLLS, 0, 5)
     harness.owned_partitions.revoke([0])
@@ -255,10 +261,10 @@ async def test_what_was_in_hand_before_a_rebalance_moves_nothing_after_it(harnes
     assert {w.applied for w in harness.progress.watermarks} == {0}
 
 
-# -- giving up
+# -- revoked partitions
 
 
-async def test_revoking_ends_the_waiting_and_leaves_the_table_to_what_is_in_flight(
+async def test_revoking_wakes_waiting_tasks_and_leaves_the_table_open_for_events_in_flight(
     harness: Harness,
 ) -> None:
     partitions = [harness.adopt(0), harness.adopt(1), harness.adopt(2)]
@@ -279,7 +285,7 @@ async def test_all_may_be_revoked_while_they_are_looked_at(harness: Harness) -> 
     assert harness.owned_partitions.owned == frozenset()
 
 
-async def test_what_is_adopted_again_has_nothing_of_before(harness: Harness) -> None:
+async def test_a_partition_that_is_adopted_again_keeps_no_old_state(harness: Harness) -> None:
     first = harness.adopt(0, {POLLS: 5})
     harness.owned_partitions.record_applied(first, [ONE], 7)
     harness.owned_partitions.revoke([0])
@@ -295,50 +301,50 @@ async def test_what_is_adopted_again_has_nothing_of_before(harness: Harness) -> 
     assert not harness.get(0).revoked.is_set()
 
 
-# -- telling
+# -- published watermarks
 
 
-async def test_what_moved_is_told(harness: Harness) -> None:
+async def test_a_watermark_that_moved_is_published(harness: Harness) -> None:
     await harness.owned_partitions.start()
     harness.adopt(0)
     harness.adopt(1)
-    assert len(await harness.told_within()) == 6
+    assert len(await harness.published_watermarks()) == 6
 
     for offset, poll in enumerate((3, None)):
         harness.get(1).start(POLLS, offset, offset + 1)
         harness.owned_partitions.record_applied(harness.get(1), [], poll)
         harness.owned_partitions.complete(harness.get(1), POLLS, offset)
 
-    assert await harness.told_within() == [Watermark(POLLS, 1, 2, 3)]
+    assert await harness.published_watermarks() == [Watermark(POLLS, 1, 2, 3)]
     await settle()
     assert harness.publisher.watermarks == []
 
 
-async def test_the_heartbeat_tells_all_that_is_owned(
+async def test_the_heartbeat_publishes_the_watermarks_of_all_owned_partitions(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.adopt(0)
     harness.adopt(2, {ZONES: 8})
     await harness.owned_partitions.start()
-    await harness.told_within()
+    await harness.published_watermarks()
     harness.publisher.watermarks.clear()
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
 
-    told = await harness.told_within()
+    watermarks = await harness.published_watermarks()
 
-    assert {(w.topic, w.partition) for w in told} == {
+    assert {(w.topic, w.partition) for w in watermarks} == {
         (spec.name, number) for spec in SOURCE_TOPICS for number in (0, 2)
     }
-    assert Watermark(ZONES, 2, 8) in told
+    assert Watermark(ZONES, 2, 8) in watermarks
 
 
-async def test_nothing_is_told_after_revoking(
+async def test_no_watermark_is_published_of_a_revoked_partition(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
     partition = harness.adopt(0)
     await harness.owned_partitions.start()
-    await harness.told_within()
+    await harness.published_watermarks()
 
     harness.owned_partitions.revoke([0])
     await settle()
@@ -349,7 +355,7 @@ async def test_nothing_is_told_after_revoking(
     assert harness.publisher.watermarks == []
 
 
-async def test_a_telling_that_fails_is_tried_again(
+async def test_watermarks_that_cannot_be_published_are_published_later(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0)
@@ -358,18 +364,18 @@ async def test_a_telling_that_fails_is_tried_again(
 
     await harness.owned_partitions.start()
 
-    assert len(await harness.told_within()) == 3
+    assert len(await harness.published_watermarks()) == 3
 
 
 # -- source positions in the changelog
 
 
-async def test_a_position_is_written_when_all_that_is_below_it_is_in_the_changelog(
+async def test_a_position_is_written_when_all_records_below_it_are_in_the_changelog(
     harness: Harness,
 ) -> None:
     harness.adopt(0, {POLLS: 10})
     await harness.owned_partitions.start()
-    first, second = harness.take(10), harness.take(11)
+    first, second = harness.track(10), harness.track(11)
 
     second.ack()
     await settle()
@@ -386,22 +392,22 @@ async def test_a_position_is_written_only_when_it_moved(harness: Harness) -> Non
     await settle()
     assert harness.facts.writes == []
 
-    harness.take(10).ack()
+    harness.track(10).ack()
     await settle()
     await settle()
-    harness.take(11)
+    harness.track(11)
     await settle()
 
     assert harness.facts.writes == [(0, POSITION_KEY)]
 
 
-async def test_a_position_names_the_topic_that_it_is_of_and_keeps_the_others(
+async def test_a_position_names_its_topic_and_leaves_those_of_other_topics(
     harness: Harness,
 ) -> None:
     harness.adopt(0, {POLLS: 10, ZONES: 3})
     await harness.owned_partitions.start()
 
-    harness.take(10).ack()
+    harness.track(10).ack()
     await settle()
 
     written = decode_positions(harness.facts.content[0, POSITION_KEY])
@@ -410,23 +416,23 @@ async def test_a_position_names_the_topic_that_it_is_of_and_keeps_the_others(
     assert set(written) == {spec.name for spec in SOURCE_TOPICS}
 
 
-async def test_a_position_never_goes_back_where_records_come_again(harness: Harness) -> None:
+async def test_a_position_never_goes_back_when_records_are_read_again(harness: Harness) -> None:
     harness.adopt(0, {POLLS: 10})
     await harness.owned_partitions.start()
 
-    harness.take(4).ack()
+    harness.track(4).ack()
     await settle()
 
     assert harness.facts.writes == []
 
 
-async def test_of_a_revoked_partition_no_position_is_written(harness: Harness) -> None:
+async def test_no_position_is_written_of_a_revoked_partition(harness: Harness) -> None:
     harness.adopt(0)
     await harness.owned_partitions.start()
-    taken = harness.take(0)
+    in_flight = harness.track(0)
 
     harness.owned_partitions.revoke([0])
-    taken.ack()
+    in_flight.ack()
     await settle()
 
     assert harness.facts.writes == []
@@ -442,15 +448,15 @@ async def test_a_position_that_cannot_be_written_stops_no_watermark(
 
     monkeypatch.setattr(harness.facts, "put", put)
     harness.adopt(0)
-    harness.take(0).ack()
+    harness.track(0).ack()
 
     await harness.owned_partitions.start()
 
-    assert len(await harness.told_within()) == 3
+    assert len(await harness.published_watermarks()) == 3
 
 
-async def test_what_is_gone_is_told_again_by_a_new_owner(harness: Harness) -> None:
-    """A crash may have come between the write and the news of it."""
+async def test_a_new_owner_publishes_removed_stores_again(harness: Harness) -> None:
+    """The former owner may have crashed between the write and the record that publishes it."""
     owned = OwnedPartition(
         0,
         harness.facts.of(0),

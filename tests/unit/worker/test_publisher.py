@@ -1,4 +1,4 @@
-"""What the worker publishes: the form of each record, and stores before their watermarks."""
+"""The worker publishes each record to its topic, and stores before their watermarks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def publisher(batches: FakeBatches, failures: Failures) -> Publisher:
     return publisher
 
 
-async def test_a_future_is_done_when_the_broker_holds_the_record(
+async def test_a_future_is_done_when_the_record_is_acknowledged(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
     stored = await publisher.publish_report_event(ReportEvent(str(UUID(int=1)), "running", 5))
@@ -111,7 +111,7 @@ async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
     publisher.register_stores([STORE])
-    telling = asyncio.create_task(publisher.publish_watermarks([MARK]))
+    publication = asyncio.create_task(publisher.publish_watermarks([MARK]))
     await settle()
     (registration,) = batches.sent
     assert registration.topic == STORES.name
@@ -119,14 +119,14 @@ async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
     assert registration.key == store_in(0).encode()
 
     registration.arrive()
-    await telling
+    await publication
 
-    (told,) = batches.to(WATERMARKS.name)
-    assert decode_watermark(told.value) == MARK
-    assert told.key == b"store-status/0"
+    (watermark,) = batches.to(WATERMARKS.name)
+    assert decode_watermark(watermark.value) == MARK
+    assert watermark.key == b"store-status/0"
 
 
-async def test_a_store_that_is_registered_holds_nothing_up(
+async def test_a_store_that_is_registered_delays_no_watermark(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
     batches.at_once = True
@@ -138,16 +138,16 @@ async def test_a_store_that_is_registered_holds_nothing_up(
     assert [sent.topic for sent in batches.sent] == [STORES.name, WATERMARKS.name]
 
 
-async def test_a_store_that_comes_while_a_watermark_waits_does_not_hold_it_up(
+async def test_a_store_that_comes_while_a_watermark_waits_does_not_delay_it(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
     publisher.register_stores([STORE])
-    telling = asyncio.create_task(publisher.publish_watermarks([MARK]))
+    publication = asyncio.create_task(publisher.publish_watermarks([MARK]))
     await settle()
     publisher.register_stores([UUID(store_in(0, 1)).bytes])
 
     batches.sent[0].arrive()
-    await telling
+    await publication
 
     assert len(batches.to(WATERMARKS.name)) == 1
     assert not batches.sent[1].future.done()
@@ -157,23 +157,23 @@ async def test_a_registration_that_fails_while_it_is_waited_for_holds_the_waterm
     publisher: Publisher, batches: FakeBatches
 ) -> None:
     publisher.register_stores([STORE])
-    telling = asyncio.create_task(publisher.publish_watermarks([MARK]))
+    publication = asyncio.create_task(publisher.publish_watermarks([MARK]))
     await settle()
 
     batches.sent[0].future.set_exception(OSError("lost"))
 
     with pytest.raises(OSError, match="lost"):
-        await telling
+        await publication
     assert batches.to(WATERMARKS.name) == []
 
 
-# -- a producer that is of no use any more
+# -- errors of the producer
 
 
 async def test_a_record_that_fails_for_good_ends_the_worker(
     publisher: Publisher, batches: FakeBatches, failures: Failures
 ) -> None:
-    """Nobody waits for a watermark: the worker would live on, and every report wait for it."""
+    """No task waits for a watermark: the worker would go on, and every report would wait for it."""
     await publisher.publish_watermarks([MARK])
     error = OutOfOrderSequenceNumber()
 
@@ -183,7 +183,7 @@ async def test_a_record_that_fails_for_good_ends_the_worker(
     assert failures.errors == [error]
 
 
-async def test_a_record_that_is_too_large_is_for_its_sender_to_deal_with(
+async def test_a_record_that_is_too_large_is_an_error_of_the_call_and_ends_no_worker(
     publisher: Publisher, batches: FakeBatches, failures: Failures
 ) -> None:
     sent = await publisher.forward("store-status", 0, store_in(0), b"large")
@@ -206,7 +206,7 @@ async def test_a_watermark_is_json_that_any_client_reads(
     assert orjson.loads(batches.sent[0].value or b"")["applied"] == 3
 
 
-async def test_only_the_status_running_waits_for_what_follows_it(
+async def test_only_the_status_running_waits_for_the_next_record(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
     report_id = str(UUID(int=1))

@@ -1,4 +1,4 @@
-"""Records of a partition in runs: in order, none missing, none too long."""
+"""Records of a partition are split into chunks: in order, none missing, no chunk too long."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ sizes = st.lists(st.sampled_from([None, 0, 1, 10, 100, MOST_BYTES, MOST_BYTES + 
 
 
 @given(sizes, st.integers(1, 40))
-def test_runs_are_all_records_in_order_and_bounded(
+def test_chunks_have_all_records_in_order_and_are_bounded(
     lengths: list[int | None], most_records: int
 ) -> None:
     records = [
@@ -28,16 +28,16 @@ def test_runs_are_all_records_in_order_and_bounded(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(record_chunks, "MAX_CHUNK_RECORDS", most_records)
         patch.setattr(record_chunks, "MAX_CHUNK_BYTES", MOST_BYTES)
-        runs = [list(run.records) for run in split_into_chunks(records)]
+        chunks = [list(chunk.records) for chunk in split_into_chunks(records)]
 
-    assert [record for run in runs for record in run] == records
-    assert all(runs)
-    for run in runs:
-        assert len(run) <= most_records
-        assert len(run) == 1 or sum(len(record.value or b"") for record in run) <= MOST_BYTES
+    assert [record for chunk in chunks for record in chunk] == records
+    assert all(chunks)
+    for chunk in chunks:
+        assert len(chunk) <= most_records
+        assert len(chunk) == 1 or sum(len(record.value or b"") for record in chunk) <= MOST_BYTES
 
 
-def test_pings_share_runs_as_far_as_they_go() -> None:
+def test_small_records_fill_chunks_of_twenty_thousand() -> None:
     records = [SimpleNamespace(offset=offset, value=b"x" * 100) for offset in range(50_000)]
 
-    assert [len(run.records) for run in split_into_chunks(records)] == [20_000, 20_000, 10_000]
+    assert [len(chunk.records) for chunk in split_into_chunks(records)] == [20_000, 20_000, 10_000]

@@ -1,3 +1,5 @@
+"""The document of a report has the figures, their provenance and the rows of the CSV."""
+
 from __future__ import annotations
 
 import csv
@@ -40,14 +42,14 @@ def document(store_id: str = STORE) -> ReportDocument:
 
 
 def received(sent: ReportDocument) -> ReportDocument:
-    """The document at the other end of the wire."""
+    """Encode a document as an event, and return the document that a reader decodes."""
     event = decode_event(encode_event(ReportEvent(REPORT, "complete", 5, report=sent)))
     assert event.report is not None
     return event.report
 
 
-def test_the_csv_survives_the_wire() -> None:
-    """The figures pass Kafka as JSON; the CSV at the other end has the same values."""
+def test_the_csv_of_a_received_document_has_the_same_values() -> None:
+    """The figures go through Kafka as JSON."""
     assert csv_text(received(document()).csv_rows()) == csv_text([[STORE, *FIGURES]])
 
 
@@ -117,7 +119,7 @@ def test_the_version_of_hours_follows_their_rows() -> None:
     assert hours_version(None) == hours_version(b"[]") != hours_version(b'[[0,"09:00","17:00"]]')
 
 
-def test_a_daily_report_is_a_row_a_day() -> None:
+def test_a_daily_report_has_one_row_for_each_day() -> None:
     days = [
         ReportRow([STORE, day, f"{day}T00:00:00Z", f"{day}T09:00:00Z", 500, 40], 9, 1.0)
         for day in ("2024-03-09", "2024-03-10")

@@ -1,4 +1,4 @@
-"""How a worker ends: one line that says why, and in time, whatever hangs."""
+"""A worker that must end logs one line that says why, and ends in time, whatever hangs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.sample import ROOT
 
 
 class App:
-    """Faust's app as far as it can be made to end."""
+    """An app of Faust that records its crashes."""
 
     def __init__(self) -> None:
         self.crashes: list[BaseException] = []
@@ -28,7 +28,7 @@ class App:
 
 
 @pytest.fixture(autouse=True)
-def _loggers_as_they_were() -> Any:
+def _restored_log_levels() -> Any:
     levels = {name: logging.getLogger(name).level for name in ending._LIBRARIES}
     yield
     for name, level in levels.items():
@@ -42,7 +42,7 @@ def _loggers_as_they_were() -> Any:
         (ProducerFenced(), "this worker ends: another worker has taken over its partitions"),
     ],
 )
-async def test_what_can_be_expected_is_one_line(
+async def test_an_expected_error_is_one_line(
     error: BaseException, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = App()
@@ -60,7 +60,7 @@ async def test_what_can_be_expected_is_one_line(
     assert fail.triggered
 
 
-async def test_what_cannot_be_expected_says_where_it_comes_from(
+async def test_an_unexpected_error_has_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     FatalErrorHandler(App())(ZeroDivisionError("division by zero"))
@@ -71,7 +71,7 @@ async def test_what_cannot_be_expected_says_where_it_comes_from(
     assert record.exc_info is not None
 
 
-async def test_the_libraries_have_nothing_to_add() -> None:
+async def test_the_libraries_log_nothing_more() -> None:
     FatalErrorHandler(App())(TableError("the disk is full"))
     await settle()
 
@@ -79,15 +79,15 @@ async def test_the_libraries_have_nothing_to_add() -> None:
     assert logging.getLogger("stream_app").isEnabledFor(logging.ERROR)
 
 
-# -- in a process of its own, that must not stay
+# -- in a process of its own, which must end
 
 HANGS_SECONDS: Final = 60
-"""What a process that stays is given up after; one that ends takes no notice of it."""
+"""Seconds after which the test of a process that does not end fails."""
 
 BEGINNING: Final = "from stream_app.worker.shutdown import ExitWatchdog; end = ExitWatchdog()"
 
 PROGRAMS: Final = {
-    # ctypes.PyDLL keeps the interpreter's lock for the whole call
+    # ctypes.PyDLL holds the lock of the interpreter during the whole call
     "a native call that holds the lock": (
         "import ctypes; end.arm(0.1); ctypes.PyDLL(None).sleep(3600)",
         1,
@@ -102,7 +102,7 @@ PROGRAMS: Final = {
         1,
     ),
     "nothing": ("end.arm(3600)", 0),
-    # coroutines that are left over are closed when the interpreter shuts down, and end us again
+    # the interpreter closes unfinished coroutines at its end, and they may arm the watchdog again
     "the interpreter's own end": (
         "def left_over():\n"
         "    try:\n"

@@ -1,4 +1,4 @@
-"""The offset at which a partition of a source topic is read on after an assignment."""
+"""The worker chooses the offset at which it reads a source partition after an assignment."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ STARTS: dict[str, tuple[SourcePosition | None, GroupOffsets, bool, int]] = {
 @pytest.mark.parametrize(
     ("position", "offsets", "first_claim", "start"), STARTS.values(), ids=STARTS
 )
-def test_the_offset_at_which_a_source_is_read_on(
+def test_a_source_is_read_from_the_offset_that_the_case_names(
     position: SourcePosition | None, offsets: GroupOffsets, first_claim: bool, start: int
 ) -> None:
     place = (POLLS, 0)
@@ -70,7 +70,7 @@ def test_the_offset_at_which_a_source_is_read_on(
     assert start_offset(committed, offsets.beginnings[place], current) == start
 
 
-def test_requests_are_read_on_at_the_groups_commit() -> None:
+def test_requests_are_read_from_the_groups_commit_on() -> None:
     assert start_offset(None, 10, None) == 10
     assert start_offset(30, 10, None) == 30
 

@@ -1,4 +1,4 @@
-"""The watchman says nothing of a healthy product, and names every store whose figures are wrong."""
+"""The watchman logs nothing about a healthy product, and names each store with wrong figures."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Product:
-    """A worker's table and topics that agree, until a test changes one of them."""
+    """The table and the topics of a worker, which agree until a test changes one of them."""
 
     def __init__(self, seed: int = 0, **overrides: Any) -> None:
         self.settings = settings_with(**overrides)
@@ -85,15 +85,16 @@ class Product:
             self.random,
         )
 
-    def tell(self, topic: str, value: bytes, **told: Any) -> TopicRecord:
-        offset = self.topics.add(topic, 0, value, self.now, **told)
+    def append_applied(self, topic: str, value: bytes, **fields: Any) -> TopicRecord:
+        """Append a record that counts as applied; the table does not change."""
+        offset = self.topics.add(topic, 0, value, self.now, **fields)
         self.partition.start(topic, offset, offset + 1)
         self.partition.offset_trackers[topic].complete(offset)
         return self.topics.records[topic, 0][offset]
 
     def polls(self, store: str, polls: Iterable[tuple[int, bool]]) -> None:
         polls = list(polls)
-        self.tell(STATUS, encode_poll_batch(store, polls))
+        self.append_applied(STATUS, encode_poll_batch(store, polls))
         self.apply(store, polls)
 
     def apply(self, store: str, polls: list[tuple[int, bool]]) -> None:
@@ -109,17 +110,17 @@ class Product:
         self.partition.newest_poll = max(self.partition.newest_poll or 0, newest)
 
     def hours(self, store: str, rows: list[tuple[int, str, str]]) -> None:
-        record = self.tell(STORE_BUSINESS_HOURS.name, encode_hours(store, rows))
+        record = self.append_applied(STORE_BUSINESS_HOURS.name, encode_hours(store, rows))
         value = encode_fact(Revision.of(record), encode_rows(rows))
         self.facts.content[0, store_key(store) + HOURS_TAG] = value
 
     def zone(self, store: str, name: str) -> None:
-        record = self.tell(STORE_TIMEZONES.name, encode_timezone(store, name))
+        record = self.append_applied(STORE_TIMEZONES.name, encode_timezone(store, name))
         value = encode_fact(Revision.of(record), name.encode())
         self.facts.content[0, store_key(store) + TIMEZONE_TAG] = value
 
     def live(self, hours: int) -> None:
-        """Live for a time: polls as they happen, late ones, hours and zones that change."""
+        """Let some hours pass, with polls in time and late ones, and changes of other facts."""
         for _ in range(hours):
             self.now += HOUR
             for store in STORES:
@@ -141,7 +142,7 @@ class Product:
         return task
 
     def outcomes(self) -> tuple[float, float, float]:
-        """How many stores agreed, differed, could not be compared."""
+        """Return the numbers of stores that agreed, that differed and that were not comparable."""
         agrees, differs, not_comparable = (
             self.metrics.registry.get_sample_value(
                 "store_uptime_watchman_checks_total", {"outcome": outcome}
@@ -152,7 +153,7 @@ class Product:
 
 
 class Errors(logging.Handler):
-    """Collects what is logged as an error."""
+    """A handler of the log that collects the lines of errors."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -191,7 +192,7 @@ async def test_a_healthy_product_gives_no_line_where_old_records_are_deleted(
     assert errors == []
 
 
-async def test_a_bucket_that_lost_its_polls_is_told_with_store_figures_and_offsets(
+async def test_a_bucket_that_lost_its_polls_is_logged_with_store_figures_and_offsets(
     errors: list[str],
 ) -> None:
     product = Product()
@@ -214,7 +215,7 @@ async def test_a_bucket_that_lost_its_polls_is_told_with_store_figures_and_offse
 async def test_one_lost_poll_is_found(errors: list[str]) -> None:
     product = Product()
     product.live(30)
-    product.tell(STATUS, encode_poll_batch(STORES[0], [(product.now - HOUR, True)]))
+    product.append_applied(STATUS, encode_poll_batch(STORES[0], [(product.now - HOUR, True)]))
     await product.watch()
     assert product.outcomes() == (2, 1, 0)
     assert len(errors) == 1
@@ -240,20 +241,21 @@ async def test_a_zone_that_is_not_that_of_the_topic_is_found(errors: list[str]) 
     assert "zone is Asia/Tokyo" in errors[0]
 
 
-async def test_an_older_record_that_was_forwarded_late_convicts_nobody(errors: list[str]) -> None:
+async def test_an_older_record_that_was_forwarded_late_is_no_difference(errors: list[str]) -> None:
     product = Product()
     product.live(30)
     older = RecordOrigin(product.now // 1000, 3, 7)
     product.now += HOUR
     product.zone(STORES[2], "Europe/Paris")
     header = (ORIGIN_HEADER, encode_origin(older))
-    product.tell(STORE_TIMEZONES.name, encode_timezone(STORES[2], "Asia/Tokyo"), headers=(header,))
+    value = encode_timezone(STORES[2], "Asia/Tokyo")
+    product.append_applied(STORE_TIMEZONES.name, value, headers=(header,))
     await product.watch()
     assert product.outcomes() == (3, 0, 0)
     assert errors == []
 
 
-async def test_topics_that_were_made_anew_convict_nobody(errors: list[str]) -> None:
+async def test_topics_that_were_made_anew_make_no_difference(errors: list[str]) -> None:
     product = Product()
     product.live(24 * 9)
     for store in STORES:
@@ -269,23 +271,23 @@ async def test_topics_that_were_made_anew_convict_nobody(errors: list[str]) -> N
     assert errors == []
 
 
-async def test_a_status_that_was_turned_round_is_found(errors: list[str]) -> None:
+async def test_a_status_that_was_inverted_is_found(errors: list[str]) -> None:
     product = Product()
     product.live(30)
     key = store_key(STORES[0])
     for (partition, name), value in list(product.facts.content.items()):
         if name.startswith(key) and name[16:17] in (b"c", b"d"):
-            turned = [poll ^ 1 for poll in from_bytes(value)]
-            product.facts.content[partition, name] = to_bytes(array("q", turned))
+            inverted = [poll ^ 1 for poll in from_bytes(value)]
+            product.facts.content[partition, name] = to_bytes(array("q", inverted))
     await product.watch()
     assert product.outcomes() == (2, 1, 0)
     assert len(errors) == 1
 
 
-async def test_a_poll_that_a_worker_refused_convicts_nobody(errors: list[str]) -> None:
+async def test_a_poll_that_a_worker_rejected_is_no_difference(errors: list[str]) -> None:
     product = Product()
     product.live(30)
-    product.tell(STATUS, encode_poll_batch(STORES[0], [(product.now - HOUR, True)]))
+    product.append_applied(STATUS, encode_poll_batch(STORES[0], [(product.now - HOUR, True)]))
     offset = len(product.topics.records[STATUS, 0]) - 1
     original = product.topics.records[STATUS, 0][offset].value
     source: dict[str, str | int] = {"topic": STATUS, "partition": 0, "offset": offset}
@@ -296,7 +298,7 @@ async def test_a_poll_that_a_worker_refused_convicts_nobody(errors: list[str]) -
     assert errors == []
 
 
-async def test_what_is_in_the_table_and_not_yet_applied_by_the_books_convicts_nobody(
+async def test_a_record_that_is_in_the_table_and_still_in_flight_is_no_difference(
     errors: list[str],
 ) -> None:
     product = Product()
@@ -311,7 +313,7 @@ async def test_what_is_in_the_table_and_not_yet_applied_by_the_books_convicts_no
     assert errors == []
 
 
-async def test_a_run_of_one_store_that_is_in_hand_convicts_nobody(
+async def test_a_chunk_of_one_store_that_is_in_flight_is_no_difference(
     errors: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     product = Product()
@@ -322,14 +324,14 @@ async def test_a_run_of_one_store_that_is_in_hand_convicts_nobody(
         product.topics.add(STATUS, 0, encode_poll_batch(STORES[0], [poll]), product.now)
         product.apply(STORES[0], [poll])
     product.partition.start(STATUS, first, first + 150)
-    claims = Watchman._report_now
+    report_now = Watchman._report_now
 
-    def finished_meanwhile(*arguments: Any) -> Any:
-        claim = claims(*arguments)
+    def completed_meanwhile(*arguments: Any) -> Any:
+        report = report_now(*arguments)
         product.partition.offset_trackers[STATUS].complete(first)
-        return claim
+        return report
 
-    monkeypatch.setattr(Watchman, "_report_now", finished_meanwhile)
+    monkeypatch.setattr(Watchman, "_report_now", completed_meanwhile)
     await product.watch()
     assert product.outcomes() == (3, 0, 0)
     assert errors == []
@@ -399,7 +401,9 @@ async def test_no_more_of_a_long_topic_is_read_than_a_round_may(
     assert errors == []
 
 
-async def test_so_much_is_read_as_a_comparison_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_fewer_records_are_read_than_a_comparison_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     product = Product()
     product.live(24)
     product.now += MINUTE
@@ -426,7 +430,7 @@ async def test_a_damaged_database_that_the_watchman_meets_ends_the_worker(
     assert [str(error) for error in product.failures.errors] == ["damaged"]
 
 
-async def test_zero_means_never() -> None:
+async def test_an_interval_of_zero_means_that_nothing_is_checked() -> None:
     product = Product(watchman=0)
     assert product.watchman.task(product.failures) is None
 

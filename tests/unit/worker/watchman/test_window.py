@@ -1,4 +1,4 @@
-"""A comparison is of a time of which the topics and the table hold every poll."""
+"""The watchman compares a time of which both the topics and the table have every poll."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def chosen(known: int, newest: int, *polls: int, seed: int = 0) -> Window | None
 
 
 def earliest_poll(window: Window) -> int:
-    """The oldest instant at which a poll changes the report."""
+    """Return the oldest instant at which a poll changes the report."""
     start, _ = window.spec.span(window.reference)
     return start - window.settings.lookback
 
@@ -29,7 +29,7 @@ def test_a_partition_that_is_read_whole_lacks_no_poll() -> None:
     assert known_from(NOW, 0, 5 * MINUTE) == 0
 
 
-def test_a_poll_may_be_dated_ahead_and_so_stand_before_what_was_read() -> None:
+def test_unread_records_may_have_polls_that_are_dated_ahead_of_their_record() -> None:
     assert known_from(NOW, 7, 5 * MINUTE) == NOW + 6 * MINUTE
 
 
@@ -58,7 +58,7 @@ def test_nothing_is_compared_where_too_little_is_known() -> None:
     polls=st.lists(st.integers(NOW - 60 * DAY, NOW), max_size=5),
     seed=st.integers(0, 1000),
 )
-def test_no_report_rests_on_polls_that_may_be_missing(
+def test_no_comparison_needs_polls_that_may_be_missing(
     known: int, newest: int, polls: list[int], seed: int
 ) -> None:
     window = chosen(known, newest, *polls, seed=seed)

@@ -1,4 +1,4 @@
-"""Topics that a test fills, behind the interface of aiokafka's consumer."""
+"""Fakes aiokafka's consumer with topics that a test fills."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ APPEND_TIME = 1
 
 @dataclass(frozen=True)
 class TopicRecord:
-    """What aiokafka makes of a Kafka record; the time in milliseconds."""
+    """A record as aiokafka's consumer returns it; its timestamp is in ms."""
 
     topic: str
     partition: int
@@ -30,7 +30,7 @@ class TopicRecord:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class Found(NamedTuple):
+class OffsetOfTime(NamedTuple):
     offset: int
 
 
@@ -39,9 +39,9 @@ class Topics:
     """Records by topic and partition.
 
     Attributes:
-        records: what is there.
-        deleted: the offset below which records were deleted, by topic and partition.
-        read: offsets that were handed out, in order.
+        records: all records, also deleted ones.
+        deleted: the offset below which records are deleted, by topic and partition.
+        read: topic, partition and offset of every record that was read, in order.
     """
 
     records: defaultdict[tuple[str, int], list[TopicRecord]] = field(
@@ -50,11 +50,11 @@ class Topics:
     deleted: dict[tuple[str, int], int] = field(default_factory=dict)
     read: list[tuple[str, int, int]] = field(default_factory=list)
 
-    def add(self, topic: str, partition: int, value: bytes, taken: int, **told: Any) -> int:
-        """Append a record that the broker took at an instant (µs); its offset."""
+    def add(self, topic: str, partition: int, value: bytes, instant: int, **fields: Any) -> int:
+        """Append a record with the broker's time in µs, and return its offset."""
         records = self.records[topic, partition]
         offset = len(records)
-        records.append(TopicRecord(topic, partition, offset, taken // 1000, value, **told))
+        records.append(TopicRecord(topic, partition, offset, instant // 1000, value, **fields))
         return offset
 
     def consumer(self, _settings: Any) -> FakeConsumer:
@@ -62,7 +62,7 @@ class Topics:
 
 
 class FakeConsumer:
-    """Reads `Topics` as aiokafka's consumer does."""
+    """A consumer of `Topics` with the methods of aiokafka's consumer."""
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
@@ -83,9 +83,9 @@ class FakeConsumer:
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[Any, Any]:
         ((place, time),) = times.items()
-        found = (r.offset for r in self._topics.records[tuple(place)] if r.timestamp >= time)
-        offset = next(found, None)
-        return {place: None if offset is None else Found(offset)}
+        later = (r.offset for r in self._topics.records[tuple(place)] if r.timestamp >= time)
+        offset = next(later, None)
+        return {place: None if offset is None else OffsetOfTime(offset)}
 
     def assign(self, places: Iterable[TopicPartition]) -> None:
         (self._place,) = places
