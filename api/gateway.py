@@ -59,7 +59,7 @@ class Gateway:
     """The services of one API process, and its connection to Kafka.
 
     Args:
-        settings: with the broker resolved.
+        settings: the settings, with the broker resolved.
         clock: the wall clock in µs.
         unacknowledged: the bytes of records that may be in flight.
 

@@ -105,7 +105,7 @@ class RecordSink:
         """Send a record; wait while the buffer of its partition is full.
 
         Args:
-            topic: its topic.
+            topic: the topic of the record.
             key: the record's key, which decides its partition.
             value: the record's value.
             rows: number of input rows that it holds, for the counts.

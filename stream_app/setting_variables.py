@@ -83,7 +83,7 @@ class SettingVariables:
         Args:
             variable: the setting's variable.
             text: its value; a secret is not shown.
-            reason: what is wrong with it.
+            reason: the reason why it cannot be used.
         """
         if variable in self.files:
             shown = f"{ENDING}={self.files[variable]!r}"

@@ -41,7 +41,7 @@ def uptime_share(figures: Mapping[str, float] | None, window: Window) -> float |
     """Return the share of a window's open time that a store was up, 0 to 1.
 
     Returns:
-        None where it is not open in it, or not known.
+        None if the store was not open in the window, or the figures are not known.
     """
     if figures is None:
         return None
@@ -53,7 +53,7 @@ def covered_share(figures: Mapping[str, float] | None, window: Window) -> float 
     """Return the share of a window's open time that polls cover, 0 to 1.
 
     Returns:
-        None where it is not open in it, or not known.
+        None if the store was not open in the window, or the figures are not known.
     """
     if uptime_share(figures, window) is None:
         return None
@@ -120,7 +120,7 @@ def _svg(label: str, text: str, colour: str, parts: Parts | None = None) -> str:
 
 
 def _bar(left: int, width: int, parts: Parts | None) -> str:
-    """Along the lower edge: what was up, down, and without data, which is hatched."""
+    """Draw the time up, down and without data (hatched) along the lower edge."""
     if parts is None:
         return ""
     drawn = [

@@ -54,9 +54,9 @@ class StoreNow(TypedDict):
     """The time on the store's own clock."""
     last_poll: NewestPoll | None
     open_changes_at: Instant | None
-    """The time at which the store next opens or closes; null: never."""
+    """The time at which the store next opens or closes; null if it never does."""
     figures: StoreFigures | None
-    """The figures of the store; null: they are not known yet."""
+    """The figures of the store; null if they are not known yet."""
 
 
 @closed
@@ -77,13 +77,13 @@ class DataFreshness(TypedDict):
     at: Instant
     """The time on the clock of the service."""
     as_of: Instant | None
-    """The time by which everything that was acknowledged is shown; null: not known yet."""
+    """The time by which everything that was acknowledged is shown; null if it is not known yet."""
     delayed: bool
     """True if the data is older than it should be."""
     part: Literal["broker", "workers"] | None
     """The part that delays the data: the message broker is lost, or the workers are behind."""
     reason: str | None
-    """The reason for the delay, in words; null: the data is live."""
+    """The reason for the delay, in words; null if the data is live."""
     newest_poll: Instant | None
     """The newest poll of all stores."""
     newest_poll_stale: bool
@@ -95,7 +95,7 @@ class FleetPage(TypedDict):
     """Some of the stores, and how many there are."""
 
     now: Instant | None
-    """The present time by `clock`; null: no poll has come in yet."""
+    """The present time by `clock`; null if no poll has come in yet."""
     clock: Literal["data", "wall"]
     """`data`: the time of the newest poll is the present; `wall`: the clock of the service is."""
     counts: Counts
@@ -107,7 +107,7 @@ class FleetPage(TypedDict):
     zones: list[str]
     """The timezones in which there are stores."""
     figures_at: Instant | None
-    """The reference time of all figures; null: none are known yet."""
+    """The reference time of all figures; null if none are known yet."""
     freshness: DataFreshness
     stores: Annotated[list[StoreNow], Field(max_length=MAX_PAGE_STORES)]
 
@@ -133,7 +133,7 @@ class FleetChange(TypedDict):
     more: bool
     """True if more stores than the named ones, or figures, have changed: request the page again."""
     figures_at: Instant | None
-    """The reference time of all figures; null: none are known yet."""
+    """The reference time of all figures; null if none are known yet."""
     freshness: DataFreshness
 
 

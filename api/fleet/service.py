@@ -59,7 +59,7 @@ class Watcher:
 
     Attributes:
         store_id: the only store of interest; None for all.
-        changed: is set when there is a change.
+        changed: an event that is set when there is a change.
         stores: the ids of stores that changed since the last drain.
         more: whether more stores changed than `stores` may name.
     """

@@ -21,7 +21,7 @@ STATES: Final[tuple[State, ...]] = get_args(State)
 """The states, the worst one first."""
 
 LOOK_AHEAD: Final = 8 * DAY
-"""Time within which a store opens or closes, if it ever does, also when the clocks change."""
+"""Time within which every store opens or closes that ever does, even if the clocks change."""
 
 _FIGURES: Final = (*FIGURE_NAMES, "coverage")
 _UNKNOWN_FIGURES: Final = unknown_columns_of(FIGURE_NAMES)
@@ -68,7 +68,7 @@ def opening(rows: Iterable[Sequence[Any]], tz: BaseTzInfo, now: int) -> tuple[bo
 
 
 def figures_in(report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures of a store that answers have, of a report in the form of three windows."""
+    """Return the figures that answers have of a store, from its report of the three windows."""
     # a report of an earlier version does not have the unknown time
     unknown = {name: report[name] for name in _UNKNOWN_FIGURES if name in report}
     return {name: report[name] for name in _FIGURES} | unknown

@@ -268,7 +268,7 @@ class FleetView:
         return {**counts, "total": sum(counts.values())}
 
     def zones(self) -> list[str]:
-        """Return the zones of all stores, in order."""
+        """Return the timezones of all stores, in order."""
         rows = self._database.execute(
             "SELECT DISTINCT zone FROM tally WHERE stores > 0 ORDER BY zone"
         )

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class Readiness:
-    """Asks every part that answers a report for what hinders it.
+    """Asks each part that reports need why it cannot work.
 
     Args:
-        connection: to Kafka.
+        connection: the connection to Kafka.
         end_offset_fetcher: asks the brokers.
         broker_monitor: says why the brokers cannot be used.
         topic_watch: says which topic is missing or was replaced.

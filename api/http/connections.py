@@ -35,7 +35,7 @@ MAX_DESCRIPTORS: Final = 65_536
 """The most file descriptors that the process asks for: some systems allow a billion."""
 
 _OWN_DESCRIPTORS: Final = 256
-"""Kept for files and for Kafka; of a low limit the half."""
+"""File descriptors that stay free for files and for Kafka; half of them if the limit is low."""
 
 SERVER_OPTIONS: Final[dict[str, Any]] = {
     # bodies are unpacked where what comes of them is counted
@@ -50,7 +50,7 @@ _SHOWN: Final = 200
 
 
 def raise_descriptor_limit() -> int:
-    """Let this process open as many files as it may, within reason; how many that is."""
+    """Let this process open as many files as it may, within reason; return the number."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < target:
@@ -63,7 +63,7 @@ def raise_descriptor_limit() -> int:
     return target if soft == resource.RLIM_INFINITY else soft
 
 
-def most_connections(descriptors: int) -> int:
+def connection_limit(descriptors: int) -> int:
     """Return the number of connections that leaves enough descriptors for everything else."""
     return max(1, min(MAX_CONNECTIONS, descriptors - min(_OWN_DESCRIPTORS, descriptors // 2)))
 
@@ -83,15 +83,15 @@ class Connections:
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, runner: web.AppRunner, host: str, port: int) -> list[Any]:
-        """Accept connections for an application; the addresses that are listened on.
+        """Accept connections for an application; return the addresses of the sockets.
 
         Args:
-            runner: it is set up.
+            runner: the application, set up.
             host: the address.
             port: the port; 0 for any free one.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address is in use, or is not of this machine.
             RuntimeError: the runner is not set up.
         """
         server = runner.server
@@ -161,7 +161,7 @@ class Connection(web.RequestHandler):
     """One connection.
 
     Args:
-        server: what answers its requests.
+        server: the server that answers its requests.
         connections: all of them.
         loop: it runs in.
     """
@@ -219,7 +219,7 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer what cannot be read as a request, or what failed outside the application."""
+        """Answer a request that cannot be read, or that failed outside the application."""
         if request.writer.output_size > 0 or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             response = super().handle_error(request, status, exc, message)
             if isinstance(response, web.Response):

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PIECE_BYTES: Final = 32 << 10
-"""The most that is unpacked at once: other requests have their turn between two pieces."""
+"""Bytes that are unpacked at once: other requests have their turn between two pieces."""
 
 MAX_RATIO: Final = 100
 """Unpacked bytes for a packed one. JSON of polls comes to about 20."""
@@ -39,7 +39,7 @@ class CodingError(Exception):
 
 
 class RatioError(Exception):
-    """A body is mostly made to be large once it is unpacked."""
+    """A body unpacks to many times its size, like one that is made to fill the memory."""
 
 
 class Unpacker:
@@ -69,8 +69,8 @@ class Unpacker:
         """Unpack these bytes, at most `PIECE_BYTES` at once; a piece may be empty.
 
         Raises:
-            CodingError: they are no such coding.
-            RatioError: they unpack to too much.
+            CodingError: they are not in this coding.
+            RatioError: they unpack to too many bytes.
         """
         self.packed += len(data)
         if not self._begun and data:
@@ -118,7 +118,7 @@ class Unpacker:
             self._current = zlib.decompressobj(_RAW)
 
     def _next_member(self, data: bytes) -> bytes:
-        """Begin what stands behind the end; the rest that belongs to it."""
+        """Begin the next part of the body; return the bytes that belong to it."""
         if self._window == _GZIP:
             # gzip itself passes over zeros behind the end
             data = data.lstrip(b"\0")

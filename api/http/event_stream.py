@@ -33,7 +33,7 @@ class EventStream:
     """One stream that is being written.
 
     Attributes:
-        response: what the handler returns in the end.
+        response: the response, which the handler returns in the end.
     """
 
     def __init__(self, response: web.StreamResponse, stopping: asyncio.Event) -> None:

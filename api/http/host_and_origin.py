@@ -48,7 +48,7 @@ class OwnHosts:
 
     Args:
         listens_on: the address that it listens on, or a name of it.
-        names: as the setting API_NAMES has them.
+        names: the value of the setting API_NAMES.
     """
 
     def __init__(self, listens_on: str, names: tuple[Authority, ...]) -> None:

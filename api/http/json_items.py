@@ -49,8 +49,8 @@ class Item(NamedTuple):
     """An item of a body.
 
     Attributes:
-        number: of the line that it begins on, or its place in an array; from 0 on.
-        content: what it says, or why it says nothing.
+        number: the number of the line that it begins on, or of its place in an array, from 0 on.
+        content: the parsed item, or the error if it cannot be used.
         original: its bytes; None in an array, whose items have none of their own.
     """
 
@@ -147,10 +147,10 @@ class ObjectReader:
 
 
 def array_slices(body: bytes) -> Iterator[list[Any]]:
-    """Yield the items of a JSON array, or why one is none, as many at once as `SLICE_BYTES` hold.
+    """Yield the items of a JSON array, or their errors, as many at once as `SLICE_BYTES` hold.
 
-    An array is parsed by slices that end with an item. That a slice is JSON tells that it ends
-    there, since brackets and quotes would not be even otherwise.
+    An array is parsed in slices that end with an item. A slice that is JSON ends there for sure:
+    otherwise its brackets and quotes would not match.
 
     Raises:
         NotJsonError: it is not JSON.

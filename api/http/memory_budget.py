@@ -15,8 +15,8 @@ class TokenBucket:
     """Limits how often something happens: `at_once` times, and `per_second` in the long run.
 
     Args:
-        per_second: how fast it fills again.
-        at_once: what it holds.
+        per_second: the amount that comes back each second.
+        at_once: the largest amount that it holds.
         monotonic: a clock in seconds that never goes back.
     """
 
@@ -44,7 +44,7 @@ class TokenBucket:
 
 
 class MemoryBudget:
-    """A budget of bytes, or of what a caller counts as such."""
+    """A budget of bytes that callers share."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -69,7 +69,7 @@ class MemoryBudget:
         return True
 
     async def acquire(self, amount: int, patience: float) -> bool:
-        """Acquire an amount once there is room, in the order of calls; False after `patience` s."""
+        """Acquire an amount once there is room, in the order of calls; False if there is none."""
         if not self._waiting and self.try_acquire(amount):
             return True
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -21,7 +21,7 @@ def int_param(request: web.Request, name: str, default: int, maximum: int) -> in
     """Return a number from 1 to `maximum`; `default` if the query has none.
 
     Raises:
-        RecordError: it is no such number.
+        RecordError: the value is not such a number.
     """
     text = request.query.get(name)
     if text is None:
@@ -32,10 +32,10 @@ def int_param(request: web.Request, name: str, default: int, maximum: int) -> in
 
 
 def enum_param(request: web.Request, name: str, known: Sequence[_Name]) -> _Name:
-    """Return one of some names; the first one where none is said.
+    """Return the known name that the query has; the first known name if it has none.
 
     Raises:
-        RecordError: it is none of them.
+        RecordError: the value is not a known name.
     """
     text = request.query.get(name)
     if text is None:
@@ -44,10 +44,10 @@ def enum_param(request: web.Request, name: str, known: Sequence[_Name]) -> _Name
 
 
 def enum_params(request: web.Request, name: str, known: Sequence[_Name]) -> tuple[_Name, ...]:
-    """Return some of some names, with commas between or said more than once; without it: none.
+    """Return the known names that the query has, with commas between them or in several fields.
 
     Raises:
-        RecordError: one is none of them.
+        RecordError: a value is not a known name.
     """
     texts = [text.strip() for part in request.query.getall(name, []) for text in part.split(",")]
     return tuple(dict.fromkeys(_known(name, text, known) for text in texts))
@@ -61,10 +61,10 @@ def _known(name: str, text: str, known: Sequence[_Name]) -> _Name:
 
 
 def instant_param(request: web.Request, name: str) -> int | None:
-    """Return an instant in µs; None where none is said.
+    """Return the instant that the query has, µs; None if it has none.
 
     Raises:
-        RecordError: it is no instant.
+        RecordError: the value is not an instant.
     """
     text = request.query.get(name)
     if text is None:

@@ -71,8 +71,8 @@ class RequestBodies:
     """The request bodies that are being read.
 
     Attributes:
-        budget: what all of them together may hold.
-        stopping: whether long ones should come to their end.
+        budget: the memory that all of them together may use.
+        stopping: whether the API stops, so that no more is read.
     """
 
     def __init__(self, limit: int) -> None:
@@ -120,7 +120,7 @@ class RequestBody:
         self._held = 0
 
     def cut_off(self) -> None:
-        """Wait no longer for what has not come yet."""
+        """Stop waiting for the rest of the body."""
         if not self._request.content.is_eof():
             self._request.content.set_exception(BodiesStoppingError())
 
@@ -170,8 +170,8 @@ class RequestBody:
         """Yield the body, or the rest of it, unpacked as it comes; other requests run in between.
 
         Raises:
-            ProblemError: it came too slowly, not to its end, or packed in a way that is not known
-                or unpacks to too much.
+            ProblemError: it came too slowly, not to its end, or packed in an unknown way,
+                or it unpacks to too many bytes.
         """
         if self._chunks is None:
             self._chunks = self._unpacked()
@@ -190,7 +190,7 @@ class RequestBody:
                     await asyncio.sleep(0)
                 if unpacker.packed > MAX_PACKED_BYTES:
                     raise _too_large(f"the body is larger than {MAX_PACKED_BYTES:,} bytes")
-            # what has come already does not make anybody wait: without this nobody else would run
+            # bytes that have come already need no wait: without this no other task would run
             await asyncio.sleep(0)
         if unpacker is not None:
             with _coding_errors():
@@ -228,7 +228,7 @@ def _unpacker_of(request: web.Request) -> Unpacker | None:
     if not packed:
         return None
     try:
-        # one within another is what nobody needs
+        # nobody needs one coding within another
         (coding,) = packed
         return Unpacker(coding)
     except (KeyError, ValueError):
@@ -298,7 +298,7 @@ def json_in(body: bytes, expected: str) -> Any:
 
     Args:
         body: the body.
-        expected: what the body must be, for the error.
+        expected: the words in which the error says what the body must be.
 
     Raises:
         ProblemError: it is empty, or not JSON.

@@ -14,7 +14,7 @@ SERVER: Final = "store-uptime"
 
 
 async def complete_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
-    """Add what a response does not say itself, before it is sent."""
+    """Add the headers that a response does not have itself, before it is sent."""
     add_headers(response)
 
 

@@ -82,7 +82,7 @@ def named_asset_response(request: web.Request, assets: Mapping[str, Asset]) -> w
 
 
 def asset_response(request: web.Request, asset: Asset) -> web.Response:
-    """Answer with a file as it is, or that it is still the one that the browser has."""
+    """Answer with a file, or with 304 if the browser has the same file already."""
     known = request.if_none_match or ()
     if any(etag.value in ("*", asset.etag) for etag in known):
         response = web.Response(status=HTTPStatus.NOT_MODIFIED, headers=HEADERS)

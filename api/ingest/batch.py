@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from stream_app.kafka.batch_producer import BatchMetadata
 
 MAX_REJECTED_ITEMS: Final = 100_000
-"""Rejected items after which the rest of a body is not read: it cannot be what was meant."""
+"""Rejected items after which the rest of a body is not read: it is some other kind of data."""
 
 UNACKNOWLEDGED_ITEMS: Final = 4_000
 """Items of one request that may wait for the broker before more of its body is read."""

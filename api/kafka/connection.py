@@ -58,7 +58,7 @@ class View(Reader, Protocol):
     """A reader that must have read everything before the first request is answered."""
 
     async def catch_up(self) -> None:
-        """Wait until it has."""
+        """Wait until everything that is in its topics now is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class KafkaConnection:
     """The producer and all readers of this process.
 
     Args:
-        settings: with the broker resolved.
+        settings: the settings, with the broker resolved.
         readers: readers that are started in this order once a broker answers.
         views: further readers; there is a connection when all of them have caught up.
         new_producer: makes the client that sends.

@@ -100,7 +100,7 @@ class DataAge:
         return Freshness(at, self._as_of, "workers", reason)
 
     async def sample(self) -> None:
-        """Take one sample: `BrokerMonitor` does so every second, which is its question as well.
+        """Take one sample; `BrokerMonitor` calls this every second to see that a broker answers.
 
         Raises:
             BrokerUnavailableError: no broker answers.

@@ -62,7 +62,7 @@ class BoundedPublisher:
     Args:
         send: sends a record to a partition; returns the future of its batch, and raises
             `BrokerUnavailableError` when it cannot.
-        budget: is shared by all records.
+        budget: the budget that all records share.
         settings: the partition counts.
         monotonic: a clock in seconds that never goes back.
     """
@@ -84,7 +84,7 @@ class BoundedPublisher:
         """Raise an error if the partition of a key has acknowledged nothing for too long.
 
         Raises:
-            BrokerUnavailableError: it has, so a further record would wait as long.
+            BrokerUnavailableError: the partition acknowledges nothing, so a record would wait too.
         """
         partition = self._partitions[self._topic_partition(topic, key)]
         if not partition.in_flight:
@@ -154,7 +154,7 @@ class BoundedPublisher:
         """Reserve a cost; wait a while for room.
 
         Raises:
-            OverloadedError: there was none in time.
+            OverloadedError: there was no room in time.
         """
         if not await self.budget.acquire(cost, ANSWER_SECONDS):
             raise overloaded()
@@ -175,8 +175,8 @@ async def acknowledged_at(sent: asyncio.Future[BatchMetadata]) -> int:
     """Return the append time, µs, of a batch that others may wait for too.
 
     Raises:
-        BrokerUnavailableError: they were not acknowledged in time, and may still be later; or they
-            never will be.
+        BrokerUnavailableError: the batch was not acknowledged in time; it may be acknowledged
+            later, or never.
     """
     if not sent.done():
         await asyncio.wait({sent}, timeout=ANSWER_SECONDS)

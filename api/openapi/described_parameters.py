@@ -1,6 +1,6 @@
 """Query parameters that an operation does not describe are refused, before anything is done.
 
-What a caller says and nobody reads would be ignored, and the answer would look right. So one rule
+A parameter that nobody reads would be ignored, and the answer would look right. So one rule
 holds for every operation of `api.openapi.openapi`: a parameter that is unknown, said twice or
 empty is 422. The pages for people and their files take any query, since their addresses hold the
 filters of the page, and mail programs and chats add parameters of their own to links.
@@ -39,7 +39,7 @@ def described_parameters_only(operations: Mapping[Key, Operation], mounted_at: s
 
     Args:
         operations: all that the application serves.
-        mounted_at: where the paths of the application begin in the description, for one that is
+        mounted_at: the beginning of the application's paths in the description, for one that is
             served by itself too.
     """
 
@@ -57,7 +57,7 @@ def described_parameters_only(operations: Mapping[Key, Operation], mounted_at: s
 
 
 def reject_unknown_params(request: web.Request, known: QueryParameters) -> None:
-    """Pass where the query has known parameters alone, each with a value.
+    """Raise an error unless the query has known parameters alone, each with a value.
 
     Raises:
         RecordError: a parameter is unknown, is said twice, or is empty.

@@ -23,7 +23,7 @@ class _Generator(GenerateJsonSchema):
         return described
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002  pydantic's own hook
-        """Never: a field's title would only repeat its name."""
+        """Return False, since a title would only repeat the name of the field."""
         return False
 
 

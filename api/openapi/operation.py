@@ -35,9 +35,9 @@ class Answer:
     """An answer of one status.
 
     Attributes:
-        text: when it comes.
+        text: the case in which it comes.
         content: the shape of the body, by media type.
-        headers: by name.
+        headers: the headers by name.
     """
 
     text: str
@@ -60,9 +60,9 @@ class Body:
     """The body of a request.
 
     Attributes:
-        text: what it may say besides its shape.
+        text: a description besides its shape.
         content: its shape, by media type.
-        required: whether it may be left out.
+        required: whether every request must have one.
     """
 
     text: str
@@ -75,10 +75,10 @@ class Operation:
     """A method of a path; its summary is the first line of its handler's docstring.
 
     Attributes:
-        answers: by status; `FAILURE` and `BAD_QUERY` need not be named.
-        text: what else there is to know.
-        parameters: in the path, the query and the headers.
-        body: of the request.
+        answers: the answers by status; `FAILURE` and `BAD_QUERY` need not be named.
+        text: a description besides the summary.
+        parameters: the parameters in the path, the query and the headers.
+        body: the body of the request.
     """
 
     answers: Mapping[int, Answer]
@@ -105,7 +105,7 @@ class Resource:
 
     Attributes:
         routes: tables of routes; empty where an application of its own serves them.
-        group: where the document has its operations; None if it has none.
+        group: the group of its operations in the document; None if it has none.
         operations: the description of every operation.
         not_described: routes that the document leaves out, and why.
     """

@@ -19,7 +19,7 @@ Share = Annotated[float, Field(ge=0, le=1)] | None
 
 @closed
 class UptimeShares(TypedDict):
-    """The share of its open time that a store was up; null: it was not open, or not known yet."""
+    """The share of its open time that a store was up; null if it was not open, or not known yet."""
 
     last_day: Share
     last_week: Share
@@ -27,7 +27,7 @@ class UptimeShares(TypedDict):
 
 @closed
 class CoveredShares(TypedDict):
-    """The share of open time that polls cover; null: the store was not open, or it is not known."""
+    """The share of open time that polls cover; null if it was not open, or not known yet."""
 
     last_day: Share
     last_week: Share
@@ -57,11 +57,11 @@ class ShownStore(TypedDict):
     store_id: StoreId
     state: State
     timezone: str | None
-    """The timezone that applies; null, as the fields below: the store is not known yet."""
+    """The timezone that applies; null, like the fields below, if the store is not known yet."""
     local_time: LocalTime | None
     last_poll_at: Instant | None
     open_changes_at: Instant | None
-    """The time at which the store next opens or closes; null: never."""
+    """The time at which the store next opens or closes; null if it never does."""
     open_changes_local: LocalTime | None
     """`open_changes_at` on the store's own clock."""
     uptime: UptimeShares

@@ -197,7 +197,7 @@ def shown_days(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the local days of a store as the page shows them: whole ones, and the present one.
 
     Args:
-        rows: of a report by days of one store, the oldest first.
+        rows: the rows of a report by days of one store, the oldest first.
     """
     days = []
     for row in rows:

@@ -14,7 +14,7 @@ from stream_app.contracts.fields import Count, Instant, ReportId, StoreId, close
 # "is" is a word of the language: such a field needs this form
 
 WasIs = TypedDict("WasIs", {"was": float | None, "is": float | None})
-"""A figure in the report, and in the same report made now; null: it has no such row."""
+"""A figure in the report, and in the same report made now; null if it has no such row."""
 
 closed(WasIs)
 

@@ -94,7 +94,7 @@ class FleetReportBody(_Choice):
     """The figures and the stores that a report of many stores should have."""
 
     store_ids: NotRequired[StoreIds]
-    """The stores of the report; without it: all stores."""
+    """The stores of the report; without it, all stores."""
 
 
 @closed

@@ -63,10 +63,10 @@ class ReportService:
     Args:
         settings: deadline and retention.
         clock: the wall clock in µs.
-        connection: to Kafka.
+        connection: the connection to Kafka.
         reports: the view of the topics.
         read: returns when the view has all that is in its topics now.
-        changes: is notified of every report whose state may have changed.
+        changes: the notifier of every report whose state may have changed.
 
     Attributes:
         changes: as given.
@@ -103,7 +103,7 @@ class ReportService:
 
         Args:
             request: the report that is requested.
-            query: whether nobody fetches the report later.
+            query: whether it is a query, whose result nobody fetches later.
 
         Raises:
             BrokerUnavailableError: the broker did not acknowledge in time.
@@ -120,7 +120,7 @@ class ReportService:
 
         Args:
             request: the report that is requested.
-            patience: the seconds after which the result is not waited for any more.
+            patience: the longest wait for the result, in seconds.
 
         Returns:
             a complete report.

@@ -83,7 +83,7 @@ class ReportState:
         reference_time: µs as requested; None if the reference clock decides.
         reason: why it failed.
         document: the complete report; of many stores, without its rows. None where it is gone.
-        parts: of a report of many stores, how many parts are done, and how many it has; None
+        parts: the number of finished parts of a report of many stores, and of all its parts; None
             if the report is of one store, or if they are not known yet.
     """
 

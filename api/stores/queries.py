@@ -170,7 +170,7 @@ class StoreQueries:
 
         Args:
             store_id: the store.
-            details: what the answer contains besides its newest poll.
+            details: the details that the answer contains besides its newest poll.
             names: further fields that the answer must have.
 
         Raises:

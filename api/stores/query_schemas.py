@@ -60,15 +60,15 @@ class Summary(_Basis):
     now: Instant | None
     """The time that the answer is about."""
     unknown_timezone: str | None
-    """The given timezone if it is unknown, so that the default applies; null: it is known."""
+    """The given timezone if it is unknown, so that the default applies; null if it is known."""
     local_time: LocalTime | None
     """The time on the store's own clock."""
     utc_offsets: UtcOffsets
     """The UTC offsets of the store's clock, from its newest poll to its next opening or closing."""
     business_hours: list[HoursRow] | None
-    """The rows of business hours; null: the store is open 24/7."""
+    """The rows of business hours; null if the store is open 24/7."""
     open_changes_at: Instant | None
-    """The time at which the store next opens or closes; null: never."""
+    """The time at which the store next opens or closes; null if it never does."""
     last_poll: NewestPoll | None
     reference_time: Instant
     """The reference time, at which the windows end."""
@@ -103,7 +103,7 @@ class IncidentsPage(TypedDict):
     """The UTC offsets of the store's clock in this time."""
     incidents: Annotated[list[Incident], Field(max_length=MAX_INCIDENTS)]
     next: str | None
-    """The address of the next page; null: this is the last one."""
+    """The address of the next page; null on the last page."""
 
 
 _SPAN: Final = (

@@ -40,7 +40,7 @@ MAX_PAGE_STORES: Final = 1_000
 
 class _Timezone(TypedDict):
     timezone_str: str | None
-    """The timezone as it was given; null: none was given."""
+    """The timezone as it was given; null if none was given."""
     timezone: str
     """The timezone that applies: the default one if none, or an unknown one, was given."""
     warning: NotRequired[str]
@@ -53,7 +53,7 @@ class HoursAnswer(TypedDict):
 
     store_id: StoreId
     business_hours: list[HoursRow] | None
-    """The rows of business hours; null: the store is open 24/7."""
+    """The rows of business hours; null if the store is open 24/7."""
     warning: NotRequired[str]
     """A text that names rows without an effect."""
 
@@ -71,7 +71,7 @@ class Store(_Timezone):
 
     store_id: StoreId
     business_hours: list[HoursRow] | None
-    """The rows of business hours; null: the store is open 24/7."""
+    """The rows of business hours; null if the store is open 24/7."""
 
 
 @closed
@@ -89,7 +89,7 @@ class StoresPage(TypedDict):
 
     store_ids: list[StoreId]
     next: str | None
-    """The address of the next page; null: this is the last one."""
+    """The address of the next page; null on the last page."""
 
 
 STORE_ID: Final = Parameter("store_id", "path", "The store.", StoreId)

@@ -45,7 +45,7 @@ class Attempt:
 
     Attributes:
         outcome: delivered; refused, so that no attempt follows; or failed, and to be tried again.
-        detail: what happened, in one line.
+        detail: the outcome in one line.
     """
 
     outcome: Literal["delivered", "refused", "failed"]

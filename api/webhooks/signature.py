@@ -12,8 +12,8 @@ def signed_headers(key: bytes, webhook_id: str, timestamp: int, body: bytes) -> 
     Args:
         key: the bytes of the setting WEBHOOK_SECRET.
         webhook_id: the same for every attempt, so that a receiver knows a double.
-        timestamp: of this attempt, in seconds.
-        body: as it is sent.
+        timestamp: the time of this attempt, in seconds.
+        body: the body as it is sent.
     """
     signed = b".".join((webhook_id.encode(), str(timestamp).encode(), body))
     signature = base64.b64encode(hmac.digest(key, signed, "sha256")).decode()

@@ -78,8 +78,8 @@ class WebhookTopic:
         They are read by a consumer that is in no group.
 
         Args:
-            partition: where they are.
-            offsets: in order.
+            partition: the partition of the webhooks.
+            offsets: the offsets of the webhooks, in order.
 
         Raises:
             BrokerUnavailableError: no broker answers in time.

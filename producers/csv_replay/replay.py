@@ -96,7 +96,7 @@ async def replay_files(
         files: the files to send.
         settings: settings of the service; without a broker in them, a local one is looked for.
         view: shows the progress.
-        summary: is updated while this runs, also if it is cancelled or fails.
+        summary: the summary, which is updated while this runs, also if it is cancelled or fails.
         clock: the wall clock, µs since the epoch.
         speed: seconds of event time for each second; 0 for as fast as possible.
         rejects: CSV file for the rejected rows.

@@ -123,7 +123,7 @@ async def run_simulation(
         plan: the simulation.
         settings: settings of the service; without a broker in them, a local one is looked for.
         view: shows the progress.
-        result: is updated while the simulation runs, also if it is cancelled or fails.
+        result: the result, which is updated while this runs, also if it is cancelled or fails.
         clock: the wall clock, µs.
 
     Raises:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from api.app import create_app
 from api.gateway import Gateway
-from api.http.connections import Connections, most_connections, raise_descriptor_limit
+from api.http.connections import Connections, connection_limit, raise_descriptor_limit
 from api.kafka.publisher import ANSWER_SECONDS
 from api.public.app import public_site
 from stream_app.cli.logs import log_to_stderr
@@ -63,7 +63,7 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(name, stop.set)
     reduce_gc()
     gateway = Gateway(settings, wall_clock)
-    connections = Connections(most_connections(raise_descriptor_limit()))
+    connections = Connections(connection_limit(raise_descriptor_limit()))
     # requests in flight are answered within ANSWER_SECONDS; slower ones are cut off
     runner = web.AppRunner(
         create_app(gateway), access_log=None, shutdown_timeout=ANSWER_SECONDS + 2

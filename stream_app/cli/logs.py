@@ -20,7 +20,7 @@ _REPETITIVE: Final = (
 )
 """The loggers whose lines come as often as a client or a lost broker causes them."""
 
-_MOST_KINDS: Final = 1_000
+_MAX_KINDS: Final = 1_000
 """The largest number of kinds that are remembered: asyncio's lines name ever new objects."""
 
 _SHOWN: Final = 200
@@ -45,7 +45,7 @@ class RepeatFilter(logging.Filter):
         if last is not None and record.created - last < REPEAT_SECONDS:
             self._shown[kind] = (last, left_out + 1)
             return False
-        if len(self._shown) >= _MOST_KINDS:
+        if len(self._shown) >= _MAX_KINDS:
             self._shown.clear()
         self._shown[kind] = (record.created, 0)
         if record.name == "aiohttp.server" or isinstance(error, OSError):

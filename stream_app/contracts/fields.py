@@ -36,7 +36,7 @@ _STATUS: Final = {"active": True, "inactive": False}
 
 _SHOWN: Final = 60
 
-_MOST: Final = 2**63 - 1
+_MAX_INTEGER: Final = 2**63 - 1
 """The largest number that fits in a signed integer of 64 bits."""
 
 
@@ -157,7 +157,7 @@ def parse_count(count: object, what: str, least: int) -> int:
     Raises:
         RecordError: the value is no such number.
     """
-    if type(count) is not int or not least <= count <= _MOST:
+    if type(count) is not int or not least <= count <= _MAX_INTEGER:
         raise RecordError(f"{what} is not a number from {least} on: {shown(count)}")
     return count
 

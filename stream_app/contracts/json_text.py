@@ -77,7 +77,7 @@ def item_or_error(text: bytes, content: Any) -> Any:
 
     Args:
         text: the item.
-        content: what orjson reads from it.
+        content: the item as orjson parses it.
     """
     if _keys_are_unique(text, content):
         return content
@@ -90,7 +90,7 @@ def items_or_errors(text: bytes, items: list[Any]) -> list[Any]:
 
     Args:
         text: the array.
-        items: what orjson reads from it.
+        items: the array as orjson parses it.
     """
     if _keys_are_unique(text, items):
         return items

@@ -70,7 +70,7 @@ def _form(decode: Decode, **parts: bytes | int) -> _Form:
 
     Args:
         decode: see `_Form`.
-        parts: what follows the store, in its order: texts, and the lengths of other parts.
+        parts: the parts behind the store, in order: texts, and the lengths of other parts.
     """
     texts = {name: part for name, part in parts.items() if isinstance(part, bytes)}
     layout: list[Any] = [

@@ -172,9 +172,9 @@ class ResultChunk:
         chunk: the number of the chunk within the attempt, from 0.
         chunks: how many chunks the attempt has.
         reference_time: µs.
-        rows: in the order of store ids, within the chunk and from chunk to chunk.
+        rows: the rows in the order of store ids, within the chunk and from chunk to chunk.
         provenance: the settings and the timezone database that all figures were computed with.
-        input_offsets: of each source topic, the offset below which this partition was applied.
+        input_offsets: for each source topic, the offset below which this partition was applied.
         columns: the names of a row's first values, which are in the CSV.
         extra_columns: the names of a row's other values.
         lost_input: source records of this partition that the log had lost before they were
@@ -200,8 +200,8 @@ class ResultChunk:
         """Return the report that this chunk completes, without its rows.
 
         Args:
-            input_offsets: of all parts, by topic and partition.
-            lost_input: of all parts.
+            input_offsets: the applied offsets of all parts, by topic and partition.
+            lost_input: the lost records of all parts.
         """
         fields: dict[str, Any] = {
             "reference_time": format_instant(self.reference_time),

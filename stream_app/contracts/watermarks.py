@@ -151,7 +151,7 @@ class RestoreStatusRecord(TypedDict):
     to_do: Count
     """The number of changelog records that are still to read."""
     seconds_left: Count | None
-    """The estimated seconds until the end of the restore; null: not known yet."""
+    """The estimated seconds until the end of the restore; null if it is not known yet."""
 
 
 def restore_key(status: RestoreStatus) -> bytes:

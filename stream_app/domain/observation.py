@@ -58,8 +58,8 @@ def active_intervals(
 
     Args:
         polls: a set as `polls.poll_set` packs it.
-        start: in µs.
-        end: in µs; polls from here on change nothing.
+        start: the first instant, µs.
+        end: the end, µs; polls from there on change nothing.
         default_active: the status before the first poll.
 
     Returns:

@@ -191,8 +191,8 @@ class BucketLayout:
         Args:
             first: µs.
             last: µs.
-            kinds: what `ring_of_bucket` gives for the buckets that a store may have besides those
-                of this layout.
+            kinds: the results of `ring_of_bucket` for the buckets that a store may have besides
+                those of this layout.
 
         Raises:
             ReportError: that time is longer than the retention.

@@ -35,7 +35,7 @@ class PollSets:
     """The poll sets of some stores, which are numbered from 0.
 
     Attributes:
-        bounds: where the set of each store begins, and behind the last one where it ends.
+        bounds: the index at which the set of each store begins, and the end of the last one.
         packed: the polls as `polls.poll_set` packs them.
     """
 

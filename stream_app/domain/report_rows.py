@@ -30,7 +30,7 @@ class ReportRow(NamedTuple):
     """One row of a store's report.
 
     Attributes:
-        values: in the order of the spec's columns.
+        values: the values in the order of the spec's columns.
         polls_counted: number of polls in its time; for the whole range also in the lookback.
         coverage: share of its open time that polls cover, 0 to 1; None if the store is never open.
         unknown: the part of each figure that no poll covers, in the order of `unknown_columns`.

@@ -60,7 +60,7 @@ class DayOpening:
 
     Attributes:
         today: `(start, end)` on that day, µs after its midnight.
-        tomorrow: where hours over midnight end on the next day, µs after the next midnight.
+        tomorrow: the end of hours over midnight, µs after the next midnight.
     """
 
     today: list[tuple[int, int]] = field(default_factory=list)

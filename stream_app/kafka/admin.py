@@ -34,7 +34,7 @@ from stream_app.kafka.rights import (
     missing_on_topics,
 )
 from stream_app.kafka.topic_check import check_topics
-from stream_app.kafka.topic_ids import look_at_topics
+from stream_app.kafka.topic_ids import find_topics
 
 if TYPE_CHECKING:
     from stream_app.kafka.topic_ids import TopicsSeen
@@ -56,7 +56,7 @@ async def ensure_topics(settings: Settings, process: Process = Process.UP) -> in
 
     Args:
         settings: how to reach the broker, and what the topics must be.
-        process: whose topics, groups and rights are meant.
+        process: the kind of process that uses the topics, groups and rights.
 
     Returns:
         how many were created.
@@ -116,7 +116,7 @@ async def cluster_id(settings: Settings) -> str:
 
 async def _create_missing(admin: AIOKafkaAdminClient, settings: Settings, process: Process) -> int:
     topics = ACCESS[process].topics
-    seen = await look_at_topics(admin, [spec.name for spec in topics])
+    seen = await find_topics(admin, [spec.name for spec in topics])
     missing = [
         NewTopic(
             name=spec.name,
@@ -170,7 +170,7 @@ async def _all_topics(admin: AIOKafkaAdminClient, process: Process) -> TopicsSee
     """Return the topics, once the broker that is asked has heard of each: it may be just made."""
     names = [spec.name for spec in ACCESS[process].topics]
     for _ in range(_VISIBLE_TRIES):
-        seen = await look_at_topics(admin, names)
+        seen = await find_topics(admin, names)
         if len(seen.existing) + len(seen.hidden) == len(names):
             break
         await asyncio.sleep(_VISIBLE_PAUSE_SECONDS)

@@ -33,7 +33,7 @@ class BatchMetadata:
     """The place and time that the broker gave to a batch.
 
     Attributes:
-        first_offset: of its first record; the others follow without a gap.
+        first_offset: the offset of its first record; the others follow without a gap.
         append_time: µs, for topics with the broker's time.
     """
 
@@ -45,9 +45,10 @@ class Batch:
     """Records of one partition that are sent together.
 
     Attributes:
-        sent: done when the broker holds the batch, or failed if it never will. All callers whose
-            records are in the batch share it: they wait for it without cancelling it.
-        count: its records so far; a record's index is the count before it was added.
+        sent: the future that is done when the broker holds the batch, or failed if it never will.
+            All callers whose records are in the batch share it: they wait for it without
+            cancelling it.
+        count: the number of its records so far; a record's index is the count before it was added.
         size: bytes of their values.
     """
 

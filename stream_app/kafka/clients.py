@@ -54,7 +54,7 @@ CLOSING_SECONDS: Final = 10.0
 
 
 def connection(settings: Settings) -> dict[str, Any]:
-    """Keyword arguments that any aiokafka client takes to reach the broker.
+    """Return the keyword arguments that any aiokafka client takes to reach the broker.
 
     Raises:
         SettingsError: a file is not what it should be, or the settings are of another deployment
@@ -119,8 +119,8 @@ async def stop(client: Any, first: Callable[[], Awaitable[None]] | None = None) 
     """Stop a client; what no broker takes within `CLOSING_SECONDS` is given up.
 
     Args:
-        client: to stop.
-        first: hands over what has been gathered for it.
+        client: the client to stop.
+        first: sends the records that wait for the client.
     """
     with suppress(TimeoutError):
         async with asyncio.timeout(CLOSING_SECONDS):

@@ -69,7 +69,7 @@ class FencedProducer:
         settings: how to reach the broker.
         topic: the topic.
         linger: seconds for which a record waits for others to share a request.
-        options: of the producer.
+        options: further arguments of the producer.
     """
 
     def __init__(

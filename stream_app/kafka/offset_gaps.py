@@ -29,7 +29,7 @@ class OffsetGap(NamedTuple):
     """The result of inspecting a range of offsets.
 
     Attributes:
-        lost_end: records below it are deleted from the log; the range's first offset: none are.
+        lost_end: records below it are deleted from the log; the range's first offset if none are.
         next_offset: the first offset that has a record, or the end of the range.
     """
 

@@ -82,7 +82,8 @@ class ResumableOffsetTracker(OffsetTracker):
 
     Args:
         committed: the committed offset: everything below it is completed.
-        metadata: what was committed with it; empty or not understood: nothing more is known.
+        metadata: the text that was committed with it; if it is empty or not
+            understood, nothing more is known.
     """
 
     def __init__(self, committed: int, metadata: str = "") -> None:

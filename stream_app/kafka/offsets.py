@@ -208,7 +208,7 @@ class _Answers:
         )
 
     def add_ends(self, response: Any) -> None:
-        """Take in what a leader has answered."""
+        """Add the end offsets that a leader has answered."""
         for topic, partitions in response.topics:
             for number, code, _timestamp, offset, _epoch in partitions:
                 _check_right(topic, code)
@@ -218,11 +218,11 @@ class _Answers:
                     self.refused.add(TopicPartition(topic, number))
 
     def add_lost_broker(self, node: int) -> None:
-        """Take in that a broker is out of reach."""
+        """Mark the partitions of a broker that is out of reach as refused."""
         self.refused.update(p for p, known in self._leaders.items() if known and known.node == node)
 
     def add_leaders(self, node: int, response: Any) -> None:
-        """Take in whom a broker takes for the leaders."""
+        """Add the leaders that a broker names."""
         for code, topic, _internal, leaders in response.topics:
             _check_right(topic, code)
             for number, leader in leaders.items():

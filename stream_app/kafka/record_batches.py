@@ -116,10 +116,10 @@ class RawBatch:
     """One batch, of which the header is read and nothing is unpacked.
 
     Attributes:
-        base_offset: of its first record, as the broker numbered it.
+        base_offset: the offset of its first record, as the broker numbered it.
         next_offset: the offset behind its last record, also where compaction removed that one.
-        max_timestamp: of its newest record, in ms.
-        producer_id: who wrote it; -1: a producer without an id.
+        max_timestamp: the time of its newest record, in ms.
+        producer_id: the id of its producer; -1 if the producer has none.
         attributes: codec, kind of timestamp, transactional, control.
         data: all bytes of it.
         error: why it cannot be read, as far as the header tells.

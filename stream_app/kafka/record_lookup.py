@@ -28,7 +28,7 @@ async def first_records(
     Args:
         settings: how to reach the broker.
         topic: the topic.
-        offsets: by partition; a record must come at or behind each.
+        offsets: the offset for each partition; a record must come at or behind it.
 
     Raises:
         BrokerUnavailableError: no broker answers in time.

@@ -42,7 +42,7 @@ class MissingRight:
 
     Attributes:
         operation: the operation that is not allowed.
-        kind: what it would be done with: topic, group or transactional id.
+        kind: the kind of resource: topic, group or transactional id.
         name: which one.
     """
 

@@ -44,7 +44,7 @@ class UnreadableRecords:
         offset: the first offset of the range that the consumer had not passed yet.
         first_offset: the first offset of the range, the same for every reader.
         last_offset: the last one.
-        timestamp: of the newest record, in ms, as the batch says it.
+        timestamp: the time of the newest record, in ms, as the batch says it.
         reason: why it cannot be read.
     """
 
@@ -124,11 +124,11 @@ class _Turn(threading.local):
 
     @property
     def is_over(self) -> bool:
-        """Return whether what comes next has to wait."""
+        """Return whether this round has unpacked enough, so that the next batch waits."""
         return self.unpacked >= MAX_UNPACKED_BYTES
 
     def count(self, unpacked: int) -> None:
-        """Note that so many bytes were unpacked."""
+        """Add bytes that were unpacked."""
         if not self.unpacked:
             asyncio.get_running_loop().call_soon(self._reset)
         self.unpacked += unpacked
@@ -161,12 +161,12 @@ class ConsumerRecord(NamedTuple):
 
     @property
     def serialized_key_size(self) -> int:
-        """Return the length of the key in bytes; -1: there is none."""
+        """Return the length of the key in bytes; -1 if there is none."""
         return -1 if self.key is None else len(self.key)
 
     @property
     def serialized_value_size(self) -> int:
-        """Return the length of the value in bytes; -1: there is none."""
+        """Return the length of the value in bytes; -1 if there is none."""
         return -1 if self.value is None else len(self.value)
 
 

@@ -27,7 +27,7 @@ class GroupOffsets:
     """Offsets of the consumed topics' partitions, at one moment.
 
     Attributes:
-        committed: what the group has committed; a partition without a commit is left out.
+        committed: the offsets that the group has committed, of the partitions that have a commit.
         beginnings: the first offset of each log.
         ends: the offset behind the last record of each log.
         topic_ids: the id of each topic, where the brokers tell it.

@@ -48,7 +48,7 @@ class TopicCheck:
         wrong: the settings that are not as they must be.
         unreadable: the topics whose settings this client may not read.
         reasons: why the broker did not change the settings, in its words, without doubles.
-        remarks: what is left as it is and should be known; one line each.
+        remarks: the settings that are left as they are but should be known; one line each.
     """
 
     wrong: list[Difference] = field(default_factory=list)

@@ -43,8 +43,8 @@ class TopicDescription:
         id: the topic's id, written as Kafka's own tools write it; None if this broker tells none.
         partitions: number of partitions.
         replicas: copies of the partition that has the fewest.
-        operations: what this client may do with it, a bit for each code of Kafka's operations;
-            None if the brokers do not tell it.
+        operations: the operations that this client may do with it, a bit for each code of Kafka's
+            operations; None if the brokers do not tell it.
     """
 
     name: str
@@ -99,14 +99,14 @@ async def describe_topics(
     Raises:
         KafkaError: the broker did not answer, or does not let this client see a topic.
     """
-    seen = await look_at_topics(admin, names)
+    seen = await find_topics(admin, names)
     if seen.hidden:
         raise TopicAuthorizationFailedError(*seen.hidden)
     return seen.existing
 
 
-async def look_at_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> TopicsSeen:
-    """Return the same, with the topics that this client may not see.
+async def find_topics(admin: AIOKafkaAdminClient, names: Iterable[str]) -> TopicsSeen:
+    """Ask as `describe_topics` does; return also the topics that this client may not see.
 
     Raises:
         KafkaError: the broker did not answer.

@@ -16,7 +16,7 @@ from stream_app.contracts.topic_rules import PARTITIONS, partitions_differ
 from stream_app.kafka.clients import connection, start, unavailable
 from stream_app.kafka.rights import missing_elsewhere, missing_in_words, missing_on_topics
 from stream_app.kafka.topic_check import TopicCheck, check_topics
-from stream_app.kafka.topic_ids import look_at_topics
+from stream_app.kafka.topic_ids import find_topics
 from stream_app.periodic import PeriodicTask
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class TopicWatch:
 
     Args:
         settings: how to reach the broker, and what the topics must be.
-        process: whose topics, groups and rights are meant.
+        process: the kind of process that uses the topics, groups and rights.
         on_topic_id: called with a topic's name, its id, and the id that it had before or None,
             when the id becomes known and whenever it changes.
         monotonic: a clock in seconds that never goes back.
@@ -110,14 +110,14 @@ class TopicWatch:
         Raises:
             KafkaError: the broker did not answer.
         """
-        seen = await look_at_topics(self._admin, [spec.name for spec in self._specs])
+        seen = await find_topics(self._admin, [spec.name for spec in self._specs])
         topics = seen.existing
         missing = [
             spec.name
             for spec in self._specs
             if spec.name not in topics and spec.name not in seen.hidden
         ]
-        anew = self._take_ids(topics) or missing != self._missing
+        anew = self._apply_ids(topics) or missing != self._missing
         self._missing = missing
         now = self._monotonic()
         pause = CHECK_EVERY_SECONDS if self._trouble is None else RECHECK_SECONDS
@@ -137,7 +137,7 @@ class TopicWatch:
         rights = missing_on_topics(self._process, seen) + self._rights
         self._log_once(self._in_words(rights))
 
-    def _take_ids(self, topics: Mapping[str, TopicDescription]) -> bool:
+    def _apply_ids(self, topics: Mapping[str, TopicDescription]) -> bool:
         """Note the ids; return True if a topic was created again."""
         anew = False
         for name, topic in topics.items():

@@ -223,9 +223,9 @@ def create_app(
     """Make all parts of a worker and connect them to each other.
 
     Args:
-        settings: with the broker resolved.
-        folder: of this worker alone; its databases live there.
-        member_id: by which the group knows this worker, and no other one.
+        settings: the settings, with the broker resolved.
+        folder: the folder of this worker alone, with its databases.
+        member_id: the name by which the group knows this worker alone.
         clock: the wall clock in µs.
     """
     folder.mkdir(parents=True, exist_ok=True)

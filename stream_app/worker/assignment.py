@@ -138,7 +138,7 @@ class PartitionAssignment:
         self._standby = partitions
 
     def revoke_all(self) -> None:
-        """Own nothing: a rebalance or the shutdown begins. Restores go on.
+        """Revoke all partitions: a rebalance or the shutdown begins. Restores go on.
 
         The facts table stays open until `close_all`, for what is in flight.
         """
@@ -206,7 +206,7 @@ class PartitionAssignment:
             self._restores.metrics.fenced()
             log.warning(
                 "partition %d was claimed by another worker while this one was paused or cut off: "
-                "what was in flight is applied there",
+                "that worker applies the records in flight",
                 partition,
             )
         else:

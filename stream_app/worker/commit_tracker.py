@@ -31,12 +31,12 @@ class InFlightEvent:
     """An event in flight.
 
     Attributes:
-        message: as Faust hands it out.
+        message: the message, as Faust hands it out.
         first: the offset of its first record.
         end: the next offset after its last record.
-        ack: is called once, when everything that the event led to is in Kafka.
-        abandon: is called instead when the partition was revoked: its next owner reads the records
-            again.
+        ack: the function that is called once, when everything that the event led to is in Kafka.
+        abandon: the function that is called instead if the partition was revoked: its next owner
+            reads the records again.
     """
 
     message: Any

@@ -297,7 +297,8 @@ class UptimeConsumer(Consumer):
                 await super().wait_empty()
         except TimeoutError:
             log.warning(
-                "what is in flight is not in Kafka after %g s: it comes again", EMPTY_SECONDS
+                "records in flight are not acknowledged after %g s: they are read again",
+                EMPTY_SECONDS,
             )
         await self._on_drained()
 

@@ -36,7 +36,7 @@ class WorkerServer:
     Args:
         settings: the address to listen on.
         folder: the worker's folder, into which the address in use is written.
-        metrics: what `/metrics` shows, and whether the worker is ready.
+        metrics: the metrics of `/metrics`; they also say whether the worker is ready.
         look: updates the values that are not known at any time, before each answer of `/metrics`.
         topics_trouble: returns one line about what is wrong with the topics, or None.
     """

@@ -36,8 +36,8 @@ def run(settings: Settings, name: str) -> None:
     """Run a worker until SIGTERM or Ctrl-C.
 
     Args:
-        settings: with the broker resolved.
-        name: of this worker's folder below the data dir; one running worker a name.
+        settings: the settings, with the broker resolved.
+        name: the name of this worker's folder below the data dir; no two running workers share it.
 
     Raises:
         SystemExit: 0 after a clean stop, 1 after a crash.
@@ -95,7 +95,7 @@ def discard_other_cluster(folder: Path, cluster: str) -> None:
     """Remove the databases of another Kafka cluster: its facts are none of this one's.
 
     Args:
-        folder: of one worker; created where it does not exist.
+        folder: the folder of one worker; it is created if it does not exist.
         cluster: the prefix of the names and the id of the cluster that this worker reads.
 
     Raises:

@@ -61,7 +61,7 @@ class OwnedPartition:
 
     Attributes:
         number: the partition.
-        facts: its facts, read and written while it is open in this worker.
+        facts: its facts, which can be read and written while it is open in this worker.
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None if there is no poll.
         bucket_kinds: the kinds of buckets that its stores had when it was adopted.
@@ -70,8 +70,8 @@ class OwnedPartition:
         lost: source records that were deleted from the log before they were applied.
         newest_polls: the newest poll of each of its stores in the table, packed.
         removals: the last removal of the polls of each store that had one.
-        moved: set when `applied` changes.
-        revoked: set when the partition is no longer owned.
+        moved: an event that is set when `applied` changes.
+        revoked: an event that is set when the partition is no longer owned.
     """
 
     number: int
@@ -202,8 +202,8 @@ class OwnedPartitions:
         """Own a partition, which is restored and open in the facts table.
 
         Args:
-            partition: with its offset_trackers at the offsets that are read next.
-            latest: of each of its stores the newest poll, packed.
+            partition: the partition, with its offset_trackers at the offsets that are read next.
+            latest: the newest poll of each of its stores, packed.
             gone: the stores of which nothing stands any more.
         """
         # A crash may have come between a store's first fact and its registration, or between the

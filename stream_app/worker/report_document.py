@@ -89,7 +89,7 @@ def store_document(
         whole: polls and coverage of the whole time.
         reference_time: µs.
         provenance: see `common_provenance`.
-        input_offsets: by source topic and partition.
+        input_offsets: the applied offsets, by source topic and partition.
         lost_input: source records that the log had lost before they were applied.
         details: further content by its name, as `store_details` returns it.
     """

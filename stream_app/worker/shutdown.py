@@ -85,7 +85,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, ProducerFenced):
         return (
             "another worker has taken over its partitions while it was paused or cut off; "
-            "what was in flight is applied there"
+            "that worker applies the records in flight"
         )
     if isinstance(error, StoreUptimeError):
         return str(error)

@@ -29,7 +29,7 @@ def source_position(
         topic: the source topic.
         partition: its partition.
         known: the position in the partition's changelog; None if it holds none.
-        group: what the brokers say.
+        group: the offsets that the brokers have of the group.
         first_claim: whether nobody has ever owned the partition, so that it has no facts.
     """
     key = TopicPartition(topic, partition)
@@ -64,9 +64,9 @@ def start_offset(committed: int | None, beginning: int, position: SourcePosition
     not before the log's beginning: reading records again changes nothing.
 
     Args:
-        committed: what the group has committed; None if it has committed nothing.
+        committed: the offset that the group has committed; None if it has committed nothing.
         beginning: the first offset that the log still has.
-        position: of a source; None for a topic of requests, of which the commit alone tells.
+        position: the position of a source; None for a topic of requests, which has only the commit.
     """
     if position is None:
         return beginning if committed is None else committed

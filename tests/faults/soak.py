@@ -46,7 +46,7 @@ _PROGRESS_SECONDS: Final = 10.0
 _PAUSES: Final = (1.0, 5.0)
 """The shortest and the longest pause between two changes, in seconds."""
 
-_LEAST, _MOST = 2, 4
+_LEAST, _MAX_INTEGER = 2, 4
 _SHOWN: Final = 20
 
 
@@ -81,7 +81,7 @@ class Soak:
             randomness=random.Random(randomness.random()),
         )
         self._requests = ReportRequests(product, self._stores, self._ledger)
-        self._changes = Changes(product, randomness, least=_LEAST, most=_MOST)
+        self._changes = Changes(product, randomness, least=_LEAST, most=_MAX_INTEGER)
         self._pauses = random.Random(randomness.random())
         self._started = time.monotonic()
 

@@ -41,7 +41,7 @@ NO_SENTENCE = re.compile(
 NO_END = re.compile(r"[^.:?]$")
 """The first paragraph ends as a sentence does, or with the colon of a list."""
 
-NO_CASE = re.compile(r"\b(None|True|False): [a-z]")
+NO_CASE = re.compile(r"\b(None|True|False|null): [a-z]")
 """A case without a verb, such as `None: it is known`, instead of `None if it is known`."""
 
 NO_VERB = re.compile(

@@ -43,8 +43,8 @@ class JarSet:
     """Jars that are fetched together.
 
     Attributes:
-        name: of its folder in the cache.
-        pom: what Maven is asked for.
+        name: the name of its folder in the cache.
+        pom: the file that lists the jars for Maven.
         checksums: the SHA-256 of every jar, as `sha256sum` writes it.
     """
 

@@ -45,7 +45,7 @@ class NoJava:
 
     Attributes:
         reason: one line with the reason for each Java that was tried.
-        remedy: what to do.
+        remedy: the step that solves it.
     """
 
     reason: str

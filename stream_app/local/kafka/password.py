@@ -47,7 +47,7 @@ def write_client_properties(settings: Settings) -> Path:
     """Write the file by which Kafka's own commands reach the data dir's broker; return its path.
 
     Args:
-        settings: with the broker resolved.
+        settings: the settings, with the broker resolved.
 
     Raises:
         PrerequisiteError: the password cannot be read, or the folder not be written.

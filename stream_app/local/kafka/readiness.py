@@ -36,7 +36,7 @@ async def answering_nodes(bootstrap: str, password: str | None) -> int:
 
     Args:
         bootstrap: HOST:PORT[,...].
-        password: of a local broker; None if it asks for none.
+        password: the password of a local broker; None if it asks for none.
     """
     for address in bootstrap.split(","):
         # a closed port is no reason for the client to log an error
@@ -64,7 +64,7 @@ async def wait_until_answering(
     Args:
         bootstrap: HOST:PORT[,...].
         nodes: how many must be alive.
-        password: as for `answering_nodes`.
+        password: the same as for `answering_nodes`.
         limit: seconds to wait at most.
         still_starting: called at each look; raises where waiting on is pointless.
 

@@ -61,7 +61,7 @@ class ChildProcess:
     """A program that is started, watched and stopped by this process alone.
 
     Args:
-        name: its name in messages, and of its log `<log_dir>/NAME.log`.
+        name: the name in messages and in the path of its log, `<log_dir>/NAME.log`.
         command: program and arguments.
         log_dir: folder of the logs.
         environment: all variables of the child; None for those of this process.

@@ -19,7 +19,7 @@ def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[s
     """Make all variables for a child that is to see exactly these settings.
 
     Args:
-        settings: what the child's `Settings.from_environment` gives.
+        settings: the settings that the child's `Settings.from_environment` returns.
         environment: the other variables.
     """
     files = {variable_of(name) + ENDING for name in SECRETS}

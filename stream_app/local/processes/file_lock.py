@@ -27,7 +27,7 @@ async def locked(path: Path, *, limit: float, busy: str) -> AsyncIterator[None]:
     Args:
         path: the lock file.
         limit: seconds to wait for another holder.
-        busy: what the error says when the other did not let go in time.
+        busy: the error line if the lock does not become free in time.
 
     Raises:
         PrerequisiteError: another process holds it, or the folder cannot be written.

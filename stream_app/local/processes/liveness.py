@@ -17,7 +17,7 @@ class Liveness:
     """The period of the probes, and the number of failures that end a process.
 
     Attributes:
-        period_seconds: from one probe to the next, and the longest that one waits for an answer;
+        period_seconds: the time between two probes, and the longest wait for an answer;
             0 for no probes, as is right for a process that is looked at with a debugger.
         failure_threshold: probes in a row without an answer after which a child is frozen.
     """

@@ -217,7 +217,7 @@ class LogWriter:
     """Takes what a child prints, piece by piece, and writes what is worth writing.
 
     Args:
-        file: where to write.
+        file: the file that is written.
         repeats: decides about entries that come again.
     """
 
@@ -230,7 +230,7 @@ class LogWriter:
         """Write the whole lines of a piece; half a line waits for its end.
 
         Args:
-            piece: as it was read.
+            piece: the bytes as they were read.
             now: seconds of a clock that never goes back.
             more_follows: the last entry may go on in the next piece.
         """

@@ -34,7 +34,7 @@ class LoggedProcess:
     Args:
         process: the program.
         output: the end of its pipe that is read; closed when the program has ended.
-        log: where its output goes.
+        log: the file that gets its output.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], output: int, log: Path) -> None:
@@ -91,7 +91,7 @@ def spawn(
 
     Args:
         command: program and arguments.
-        log: where standard output and error go.
+        log: the file that gets its standard output and error.
         environment: all variables of the child; None for those of this process.
         folder: its working folder; None for those of this process.
         tied: whether the kernel kills it when we die without stopping it (Linux).

@@ -58,7 +58,7 @@ class CaughtUpFacts:
 
         Args:
             request: the request.
-            append_time: when the broker appended its record, µs.
+            append_time: the time at which the broker appended its record, µs.
 
         Raises:
             ReportError: there is no poll yet that could set it.

@@ -1,7 +1,7 @@
 """Applies the records of a chunk to the facts of their partition.
 
-A store's polls of a chunk are written once, so a backlog costs fewer writes than records. What
-cannot be used is rejected with a reason; what cannot be written raises.
+A store's polls of a chunk are written once, so a backlog costs fewer writes than records. A
+record that cannot be used is rejected with a reason; a failed write raises an error.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class ChunkWriter:
     def _decode_together(
         self, records: Sequence[Any], result: ChunkResult
     ) -> tuple[list[StorePolls], Sequence[Any]]:
-        """Decode the records together of which none needs a look of its own.
+        """Decode together the records that have nothing special.
 
         Returns:
             polls that are good in every respect, by store, and the records that are left.
@@ -200,7 +200,7 @@ class ChunkWriter:
         """Return how many more new stores may come."""
         if result.new_store_capacity is None:
             stores = self._owned_partitions.store_count()
-            result.new_store_capacity = most_stores(self._settings) - stores
+            result.new_store_capacity = max_accepted_stores(self._settings) - stores
         return result.new_store_capacity - len(result.accepted_stores)
 
     def _partition_of(self, store_id: str) -> int:
@@ -368,7 +368,7 @@ class ChunkWriter:
                 yield record, reason, len(matches)
 
 
-def most_stores(settings: Settings) -> int:
+def max_accepted_stores(settings: Settings) -> int:
     """Return the number of stores that workers accept: a little more than the setting says.
 
     What the API accepted must not be rejected behind its 202. Several API processes, which do not
@@ -400,7 +400,8 @@ def _reason(record: Any, error: Exception) -> str:
     """Return the reason why a record is rejected; an error that nobody expected is logged too."""
     if isinstance(error, RecordError):
         return str(error)
-    log.error("%s/%d/%d", record.topic, record.partition, record.offset, exc_info=error)
+    place = record.topic, record.partition, record.offset
+    log.error("%s/%d/%d is rejected after an internal error", *place, exc_info=error)
     return f"internal error: {error!r}"
 
 

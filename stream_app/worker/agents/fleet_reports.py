@@ -67,7 +67,7 @@ class FleetReports:
 
         Args:
             request: the request of the whole report.
-            append_time: when the broker appended its record, µs.
+            append_time: the time at which the broker appended its record, µs.
             topic: the topic of the requests.
 
         Returns:
@@ -128,7 +128,7 @@ class FleetReports:
             if request.store_ids is None
             else [store_key(store_id) for store_id in request.store_ids]
         )
-        rows_each = _most_rows(request.spec, request.reference_time)
+        rows_each = _max_rows(request.spec, request.reference_time)
         if rows_each > 1 and len(keys) * rows_each > MAX_PART_ROWS:
             raise ReportError(
                 f"{len(keys):,} stores of one partition by {rows_each} days are more than "
@@ -176,7 +176,7 @@ class FleetReports:
         return futures
 
 
-def _most_rows(spec: ReportSpec, reference: int) -> int:
+def _max_rows(spec: ReportSpec, reference: int) -> int:
     """Return the most rows that one store may have."""
     start, end = spec.span(reference)
     # a span that begins and ends within a day has part of one more day

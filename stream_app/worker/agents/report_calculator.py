@@ -115,7 +115,7 @@ class ReportCalculator:
 
     Attributes:
         provenance: the settings and the timezone database of all figures.
-        input_offsets: of each source topic, the offset below which the partition was applied.
+        input_offsets: for each source topic, the offset below which the partition was applied.
         lost_input: source records that the log had lost before they were applied.
 
     Raises:

@@ -93,9 +93,9 @@ def _groups(
 
     Args:
         names: the stores.
-        stores: of each poll, the place of its store among the names.
+        stores: for each poll, the place of its store among the names.
         polls: the polls.
-        indexes: of each poll, the index of its record.
+        indexes: for each poll, the index of its record.
         records: the records of the chunk.
     """
     order = np.lexsort((polls, stores))

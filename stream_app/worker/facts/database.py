@@ -44,7 +44,7 @@ class Checkpoint:
     Attributes:
         next_offset: the database holds what all changelog records below this offset say.
         last_offset: the offset of the last record that was applied; -1: none.
-        digest: of that record's key and value, to tell this changelog from another one.
+        digest: the digest of that record's key and value, to tell this changelog from another one.
     """
 
     next_offset: int
@@ -92,7 +92,7 @@ class FactsDatabase:
 
     Args:
         partition: the partition number.
-        folder: where its files are.
+        folder: the folder of its files.
         on_removed: called with the reason when the database is removed.
     """
 
@@ -193,7 +193,7 @@ class FactsDatabase:
         """Delete the files; the partition is read back from the changelog.
 
         Args:
-            reason: what the log line says of the database.
+            reason: the reason that the log line gives.
             kind: the reason in one word, for metrics.
         """
         log.warning(

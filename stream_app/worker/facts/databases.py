@@ -27,7 +27,7 @@ class FactsDatabases:
     """Opens each partition's database once.
 
     Args:
-        folder: of the worker.
+        folder: the folder of the worker.
         on_removed: called with the reason when a database is removed.
     """
 

@@ -36,7 +36,7 @@ class LostRange:
         partition: its partition.
         first: the first lost offset.
         end: the offset behind the last lost one.
-        noticed_at: when a worker noticed it, in µs since the epoch.
+        noticed_at: the time at which a worker noticed it, in µs since the epoch.
     """
 
     topic: str

@@ -53,7 +53,7 @@ class OpenPartition:
 
     Args:
         database: restored up to the claim.
-        producer: of the changelog; the partition is claimed in it.
+        producer: the producer of the changelog, with the partition claimed.
         on_interrupted: called with whether somebody else has claimed the partition since; if not,
             somebody else's records stand in the changelog between those of this worker.
     """
@@ -76,7 +76,7 @@ class OpenPartition:
 
     @property
     def unacknowledged(self) -> int:
-        """Changelog records that the broker has yet to acknowledge."""
+        """Return the changelog records that the broker has not acknowledged yet."""
         return sum(map(len, self._in_flight.values()))
 
     @property
@@ -239,7 +239,7 @@ class FactsTable:
 
     @property
     def unacknowledged(self) -> int:
-        """Changelog records of all open partitions that the broker has yet to acknowledge."""
+        """Return the changelog records of all open partitions that are not acknowledged yet."""
         return sum(opened.unacknowledged for opened in self._open.values())
 
     @property

@@ -28,7 +28,7 @@ class Window:
     Attributes:
         spec: the figures of the report.
         reference: its reference time, µs.
-        settings: as the worker's; the lookback is 0 where the span is not the whole week.
+        settings: the worker's settings; the lookback is 0 if the span is not the whole week.
     """
 
     spec: ReportSpec
@@ -44,7 +44,7 @@ def known_from(first_append_time: int | None, first_offset: int, tolerance: int)
     before it.
 
     Args:
-        first_append_time: when the broker took the first record that was read, µs; None if there is
+        first_append_time: the broker's time of the first record that was read, µs; None if there is
             no record.
         first_offset: the offset that the partition is read from.
         tolerance: the setting FUTURE_TOLERANCE, µs.

@@ -4,7 +4,7 @@ import errno
 import logging
 from typing import Any
 
-from stream_app.cli.logs import _MOST_KINDS, REPEAT_SECONDS, RepeatFilter
+from stream_app.cli.logs import _MAX_KINDS, REPEAT_SECONDS, RepeatFilter
 
 _CONNECTIONS = "api.http.connections"
 _UNREADABLE = "a request from %s cannot be read"
@@ -91,6 +91,6 @@ def test_another_fault_in_the_loop_keeps_its_stack() -> None:
 
 def test_it_remembers_no_more_kinds_than_it_needs() -> None:
     shown = RepeatFilter()
-    for number in range(3 * _MOST_KINDS):
+    for number in range(3 * _MAX_KINDS):
         shown.filter(record("asyncio", f"Exception in callback <{number}>", 100))
-    assert len(shown._shown) <= _MOST_KINDS
+    assert len(shown._shown) <= _MAX_KINDS

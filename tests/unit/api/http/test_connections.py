@@ -19,7 +19,7 @@ from api.http.connections import (
     MAX_CONNECTIONS,
     MAX_DESCRIPTORS,
     Connections,
-    most_connections,
+    connection_limit,
     raise_descriptor_limit,
 )
 from api.public.app import public_site
@@ -264,10 +264,10 @@ async def test_the_server_accepts_connections_after_malformed_requests() -> None
 
 
 def test_connections_leave_descriptors_for_other_files() -> None:
-    assert most_connections(64) == 32
-    assert most_connections(1024) == 768
-    assert most_connections(1_048_576) == MAX_CONNECTIONS
-    assert most_connections(1) == 1
+    assert connection_limit(64) == 32
+    assert connection_limit(1024) == 768
+    assert connection_limit(1_048_576) == MAX_CONNECTIONS
+    assert connection_limit(1) == 1
 
 
 def test_the_limit_of_descriptors_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from stream_app.domain.poll_buckets import HOT, MAX_HOT_POLLS, WARM
 from stream_app.domain.polls import poll_set
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, SECOND, WEEK, format_instant
 from stream_app.errors import RevokedError, TableError
-from stream_app.worker.agents.chunk_writer import most_stores
+from stream_app.worker.agents.chunk_writer import max_accepted_stores
 from stream_app.worker.facts.keys import (
     HOURS_TAG,
     TIMEZONE_TAG,
@@ -787,8 +787,8 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
 
 
 def test_workers_let_in_a_hundredth_more_than_the_api() -> None:
-    assert most_stores(settings_with(max_stores=1_000_000)) == 1_010_000
-    assert most_stores(settings_with(max_stores=3)) == 3
+    assert max_accepted_stores(settings_with(max_stores=1_000_000)) == 1_010_000
+    assert max_accepted_stores(settings_with(max_stores=3)) == 3
 
 
 # -- polls that no report can ever see
