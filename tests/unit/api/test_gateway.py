@@ -34,12 +34,14 @@ async def gateway(monkeypatch: pytest.MonkeyPatch) -> Gateway:
     return gateway
 
 
-async def test_it_is_ready_when_nothing_is_wrong(gateway: Gateway) -> None:
+async def test_the_api_is_ready_when_nothing_is_wrong(gateway: Gateway) -> None:
     assert await gateway.readiness.unavailable_reason() is None
 
 
 @pytest.mark.parametrize("number", range(4))
-async def test_it_is_not_ready_while_a_topic_cannot_be_read(gateway: Gateway, number: int) -> None:
+async def test_the_api_is_not_ready_while_a_topic_cannot_be_read(
+    gateway: Gateway, number: int
+) -> None:
     followed = gateway.readiness._followed[number]
     tail = followed._tail if isinstance(followed, AppliedOffsets) else followed
     tail._trouble = REASON

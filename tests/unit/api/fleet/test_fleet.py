@@ -1,4 +1,4 @@
-"""`GET /fleet` and its events, over the real view."""
+"""`GET /fleet` and its events show what the real view knows."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def watched(gateway: FakeGateway) -> AsyncIterator[TestClient]:
-    """A client of a fleet of one store that was up at noon."""
+    """Yield a client of a fleet of one store, which was up at noon."""
     gateway.poll(STORE, NOON, active=True)
     async with TestClient(TestServer(create_app(gateway))) as client:
         yield client
@@ -110,7 +110,9 @@ async def test_a_page_of_the_fleet(watched: TestClient, gateway: FakeGateway) ->
     }
 
 
-async def test_the_query_chooses(watched: TestClient, gateway: FakeGateway) -> None:
+async def test_parameters_choose_the_stores_of_a_page(
+    watched: TestClient, gateway: FakeGateway
+) -> None:
     gateway.poll(UNKNOWN, NOON, active=False)
     gateway.add_record(STORE_TIMEZONES, UNKNOWN, encode_timezone(UNKNOWN, "Europe/Paris"))
 
@@ -122,7 +124,7 @@ async def test_the_query_chooses(watched: TestClient, gateway: FakeGateway) -> N
     assert await ids("state=up&state=down&sort=id") == [UNKNOWN, STORE]
     assert await ids("zone=America/Chicago") == [STORE]
     assert await ids("q=0F5C") == [STORE]
-    # as any id may be given
+    # an id may be given in any of its forms
     assert await ids("q=5C1A3E9F2B") == await ids("q=5c1a3e-9f2b") == [STORE]
     assert await ids("q=5c1a-3e9f") == []
     assert await ids("limit=1&page=2") == [STORE]
@@ -133,7 +135,7 @@ async def test_the_query_chooses(watched: TestClient, gateway: FakeGateway) -> N
     "query",
     ["state=dead", "sort=best", "q=xyz", "limit=0", "limit=201", "page=-1", "page=x", "stat=up"],
 )
-async def test_queries_that_mean_nothing(watched: TestClient, query: str) -> None:
+async def test_a_wrong_parameter_is_refused(watched: TestClient, query: str) -> None:
     await problem_of(await watched.get(f"/fleet?{query}"), HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -152,12 +154,12 @@ async def test_without_a_broker_nothing_is_shown(watched: TestClient, gateway: F
         await problem_of(await watched.get(path), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-async def test_figures_are_asked_for_once_a_while(
+async def test_figures_are_requested_only_once_in_a_while(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
     unknown = [0, 1.0, 1.0, 0, 21.0, 165.0]
-    basis = ["America/Chicago", "0a", 17, 0.25, None]
-    row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, *basis, *unknown]
+    provenance = ["America/Chicago", "0a", 17, 0.25, None]
+    row = [STORE, 60, 3.0, 3.0, 0, 21.0, 165.0, *provenance, *unknown]
     further = extra_columns(ReportSpec())
     assert len(row) == len(CSV_HEADER) + len(further)
     gateway.rows_of_every_report = [[json.dumps([row]).encode()]]
@@ -182,51 +184,51 @@ async def test_figures_are_asked_for_once_a_while(
             "unknown_downtime_last_week": 165.0,
         }
 
-    (asked,) = gateway.queries
-    assert asked == FleetRequest(asked.report_id, reference_time=NOON)
+    (request,) = gateway.queries
+    assert request == FleetRequest(request.report_id, reference_time=NOON)
 
 
-async def test_watchers_hear_at_once_what_keeps_the_data_from_being_newer(
+async def test_watchers_learn_at_once_why_the_data_is_not_newer(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.age = Freshness(NOON, NOON)
     async with watched.get("/fleet/events") as response:
         events = events_of(response)
-        _, told = await anext(events)
-        assert told["freshness"] == LIVE
+        _, update = await anext(events)
+        assert update["freshness"] == LIVE
 
         for age, delayed, stale in (
             (Freshness(NOON + MINUTE, NOON, "broker", "out of reach"), True, False),
             (Freshness(NOON + MINUTE, NOON, "workers", "all are down"), True, False),
             (Freshness(NOON + MINUTE, NOON + MINUTE), False, False),
-            # by the clock of the data: nothing has come in for longer than a poll speaks
+            # by the clock of the data: nothing has come in for longer than a poll covers
             (Freshness(NOON + 3 * HOUR, NOON + 3 * HOUR), False, True),
         ):
             gateway.age = age
-            _, told = await anext(events)
-            fresh = told["freshness"]
+            _, update = await anext(events)
+            fresh = update["freshness"]
             assert (fresh["delayed"], fresh["part"], fresh["reason"]) == (
                 delayed,
                 age.part,
                 age.reason,
             )
             assert fresh["newest_poll_stale"] is stale
-            assert (told["changed"], told["more"]) == ([], False)
+            assert (update["changed"], update["more"]) == ([], False)
 
 
-async def test_an_event_comes_though_nothing_changes(
+async def test_an_event_is_sent_even_when_nothing_changes(
     watched: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page that hears nothing knows that it is not connected."""
+    """A page that receives no event knows that it is not connected."""
     monkeypatch.setattr(fleet_service, "SIGN_OF_LIFE_SECONDS", 0)
     async with watched.get("/fleet/events") as response:
         events = events_of(response)
         for _ in range(3):
-            _, told = await anext(events)
-            assert told["changed"] == []
+            _, update = await anext(events)
+            assert update["changed"] == []
 
 
-async def test_by_the_wall_clock_no_store_falls_silent_while_the_data_is_delayed() -> None:
+async def test_by_the_wall_clock_no_store_becomes_unknown_while_the_data_is_delayed() -> None:
     gateway = FakeGateway(settings=SETTINGS.replace(reference_clock="wall"))
     gateway.poll(STORE, NOON, active=True)
     service = gateway.fleet_service
@@ -242,7 +244,7 @@ async def test_by_the_wall_clock_no_store_falls_silent_while_the_data_is_delayed
     assert (await service.counts())["unknown"] == 1
 
 
-async def test_the_first_event_tells_how_it_stands_and_the_next_what_changed(
+async def test_the_first_event_has_the_counts_and_the_next_has_the_changes(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.age = Freshness(NOON, NOON)
@@ -263,10 +265,10 @@ async def test_the_first_event_tells_how_it_stands_and_the_next_what_changed(
         )
 
         gateway.poll(STORE, NOON + 1, active=False)
-        _, told = await anext(events)
+        _, update = await anext(events)
 
-        assert told["counts"]["down"] == 1
-        assert told["changed"] == [
+        assert update["counts"]["down"] == 1
+        assert update["changed"] == [
             {
                 "store_id": STORE,
                 "state": "down",
@@ -278,22 +280,24 @@ async def test_the_first_event_tells_how_it_stands_and_the_next_what_changed(
         ]
 
 
-async def test_a_removed_store_is_told(watched: TestClient, gateway: FakeGateway) -> None:
+async def test_a_removed_store_is_sent_as_an_event(
+    watched: TestClient, gateway: FakeGateway
+) -> None:
     async with watched.get("/fleet/events") as response:
         events = events_of(response)
         await anext(events)
 
         gateway.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=STORE.encode()))
         assert (await watched.delete(f"/stores/{STORE}")).status == HTTPStatus.ACCEPTED
-        told: dict[str, Any] = {"removed": []}
-        while not told["removed"]:
-            _, told = await anext(events)
+        update: dict[str, Any] = {"removed": []}
+        while not update["removed"]:
+            _, update = await anext(events)
 
-        assert (told["changed"], told["removed"]) == ([], [STORE])
-        assert told["counts"]["total"] == 0
+        assert (update["changed"], update["removed"]) == ([], [STORE])
+        assert update["counts"]["total"] == 0
 
 
-async def test_who_watches_one_store_hears_of_no_other(
+async def test_a_watcher_of_one_store_gets_no_changes_of_others(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
     async with watched.get(f"/fleet/events?store_id={UNKNOWN}") as response:
@@ -302,12 +306,12 @@ async def test_who_watches_one_store_hears_of_no_other(
 
         gateway.poll(STORE, NOON + 1, active=False)
         gateway.poll(UNKNOWN, NOON + 2, active=False)
-        _, told = await anext(events)
+        _, update = await anext(events)
 
-        assert [store["store_id"] for store in told["changed"]] == [UNKNOWN]
+        assert [store["store_id"] for store in update["changed"]] == [UNKNOWN]
 
 
-async def test_what_a_slow_reader_did_not_take_is_put_together(
+async def test_changes_that_a_slow_reader_has_not_read_are_combined(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(fleet_service, "MAX_CHANGES", 2)
@@ -323,7 +327,7 @@ async def test_what_a_slow_reader_did_not_take_is_put_together(
     assert watcher.drain_changes() == ([], False)
 
 
-async def test_so_many_streams_and_no_more(watched: TestClient) -> None:
+async def test_the_number_of_streams_is_limited(watched: TestClient) -> None:
     service_in(watched.app, EventStreams)._limit = 1
     async with watched.get("/fleet/events") as response:
         await anext(events_of(response))
@@ -333,7 +337,7 @@ async def test_so_many_streams_and_no_more(watched: TestClient) -> None:
     assert EventStreams()._limit == event_stream.MAX_STREAMS
 
 
-async def test_one_client_does_not_get_all_of_them(watched: TestClient) -> None:
+async def test_one_client_does_not_get_all_streams(watched: TestClient) -> None:
     service_in(watched.app, EventStreams)._limit_of_a_client = 1
     async with watched.get("/fleet/events") as response:
         await anext(events_of(response))
@@ -344,7 +348,7 @@ async def test_one_client_does_not_get_all_of_them(watched: TestClient) -> None:
     assert event_stream.MAX_STREAMS_OF_A_CLIENT < event_stream.MAX_STREAMS
 
 
-async def test_the_place_of_one_that_left_is_free_before_its_next_write(
+async def test_a_client_that_left_makes_room_before_the_next_write_to_it(
     watched: TestClient,
 ) -> None:
     streams = service_in(watched.app, EventStreams)
@@ -358,12 +362,12 @@ async def test_the_place_of_one_that_left_is_free_before_its_next_write(
             await asyncio.sleep(0.001)
     async with watched.get("/fleet/events") as again:
         assert again.status == HTTPStatus.OK
-    # yet they cannot pile up
+    # but closed streams cannot pile up
     streams._open = [request, request]
     assert (await watched.get("/fleet/events")).status == HTTPStatus.SERVICE_UNAVAILABLE
 
 
-async def test_there_is_no_head_of_a_stream(watched: TestClient, gateway: FakeGateway) -> None:
+async def test_head_of_a_stream_is_not_allowed(watched: TestClient, gateway: FakeGateway) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "pending")
     for path in ("/fleet/events", f"/reports/{REPORT}/events"):
         response = await watched.head(path)
@@ -372,7 +376,7 @@ async def test_there_is_no_head_of_a_stream(watched: TestClient, gateway: FakeGa
     assert service_in(watched.app, EventStreams).open_count() == 0
 
 
-async def test_a_reader_that_went_away_makes_room(
+async def test_the_stream_of_a_client_that_left_is_closed(
     watched: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.01)
@@ -384,11 +388,11 @@ async def test_a_reader_that_went_away_makes_room(
     response.close()
 
     async with asyncio.timeout(10):
-        while streams.open_count():  # noqa: ASYNC110  nothing tells of it from outside
+        while streams.open_count():  # noqa: ASYNC110  nothing signals it to the outside
             await asyncio.sleep(0.01)
 
 
-async def test_a_silent_stream_shows_that_it_is_there(
+async def test_a_silent_stream_sends_keep_alive_lines(
     watched: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.01)
@@ -407,10 +411,10 @@ async def test_streams_end_when_the_api_stops(gateway: FakeGateway) -> None:
     assert b"data" not in rest
 
 
-# -- how far a report is
+# -- the progress of a report
 
 
-async def test_a_report_tells_every_step_and_ends(
+async def test_the_events_of_a_report_have_every_step_and_end(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "pending")
@@ -423,14 +427,14 @@ async def test_a_report_tells_every_step_and_ends(
         step = {"report_id": REPORT, "status": "running", "parts_done": 1, "parts": 8}
         assert await anext(events) == ("report", step)
 
-        gateway.changes.notify(REPORT)  # nothing is new: nothing is told
+        gateway.changes.notify(REPORT)  # nothing is new: no event is sent
         gateway.reports[REPORT] = report_state(REPORT, "complete", parts=(8, 8))
         gateway.changes.notify(REPORT)
         last = {"report_id": REPORT, "status": "complete", "parts_done": 8, "parts": 8}
         assert [event async for event in events] == [("report", last)]
 
 
-async def test_a_report_that_has_ended_is_told_at_once(
+async def test_a_report_that_has_ended_is_sent_at_once(
     watched: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "failed", reason="too late")
@@ -444,11 +448,13 @@ async def test_a_report_that_has_ended_is_told_at_once(
     ("report_id", "status"),
     [(UNKNOWN, HTTPStatus.NOT_FOUND), ("x", HTTPStatus.UNPROCESSABLE_ENTITY)],
 )
-async def test_events_of_no_report(watched: TestClient, report_id: str, status: HTTPStatus) -> None:
+async def test_the_events_of_an_unknown_report_are_an_error(
+    watched: TestClient, report_id: str, status: HTTPStatus
+) -> None:
     await problem_of(await watched.get(f"/reports/{report_id}/events"), status)
 
 
-async def test_figures_that_take_long_keep_the_first_look_alone_waiting(
+async def test_only_the_first_request_waits_for_slow_figures(
     watched: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_service, "FIRST_FIGURES_SECONDS", 0.02)

@@ -1,4 +1,4 @@
-"""What every store is now: by hours, zone, newest poll and the instant that is looked at."""
+"""The view knows every store's state by its business hours, timezone and newest poll."""
 
 from __future__ import annotations
 
@@ -46,44 +46,44 @@ def store(number: int) -> str:
 
 
 class Harness:
-    """A view over a registry."""
+    """A fleet view over a view of the stores, and the records that a test sends to both."""
 
     def __init__(self) -> None:
-        self.registry = StoreView(Path(":memory:"), SETTINGS.partitions)
-        self.view = FleetView(self.registry.database, SETTINGS)
+        self.store_view = StoreView(Path(":memory:"), SETTINGS.partitions)
+        self.view = FleetView(self.store_view.database, SETTINGS)
 
     def hours(self, store_id: str, rows: Any) -> None:
-        self._take(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, rows))
+        self._apply(STORE_BUSINESS_HOURS, store_id, encode_hours(store_id, rows))
 
-    def zone(self, store_id: str, name: str) -> None:
-        self._take(STORE_TIMEZONES, store_id, encode_timezone(store_id, name))
+    def timezone(self, store_id: str, name: str) -> None:
+        self._apply(STORE_TIMEZONES, store_id, encode_timezone(store_id, name))
 
     def exists(self, store_id: str) -> None:
-        self._take(STORES, store_id, encode_store(StoreRecord(store_id)))
+        self._apply(STORES, store_id, encode_store(StoreRecord(store_id)))
 
     def poll(self, store_id: str, instant: int, *, active: bool = True) -> None:
         value = encode_poll(store_id, instant, active=active)
         self.view.on_record(FakeRecord(LATEST_POLLS.name, value))
 
-    def _take(self, spec: Any, store_id: str, value: bytes) -> None:
+    def _apply(self, spec: Any, store_id: str, value: bytes) -> None:
         partition = partition_of(store_id.encode(), SETTINGS.partitions)
-        self.registry.on_record(FakeRecord(spec.name, value, partition=partition))
+        self.store_view.on_record(FakeRecord(spec.name, value, partition=partition))
 
     async def states(self, now: int, **query: Any) -> dict[str, State]:
         await self.view.advance_to(now)
         matching, stores = await self.view.page(FleetQuery(**query))
         assert matching >= len(stores)
-        return {found.store_id: found.state for found in stores}
+        return {row.store_id: row.state for row in stores}
 
 
 @pytest.fixture
 def harness() -> Iterator[Harness]:
     harness = Harness()
     yield harness
-    harness.registry.close()
+    harness.store_view.close()
 
 
-async def test_states(harness: Harness) -> None:
+async def test_the_newest_poll_and_the_hours_decide_the_state(harness: Harness) -> None:
     for number, (instant, active) in enumerate(
         [(NOON, True), (NOON, False), (NOON - 2 * HOUR + 1, True), (NOON - 2 * HOUR, True)]
     ):
@@ -105,7 +105,7 @@ async def test_states(harness: Harness) -> None:
 
 async def test_a_store_opens_and_closes_by_its_own_clock(harness: Harness) -> None:
     harness.hours(store(0), NINE_TO_FIVE)
-    harness.zone(store(0), "Asia/Kathmandu")
+    harness.timezone(store(0), "Asia/Kathmandu")
     opens = NOON + DAY - NOON % DAY + 3 * HOUR + 15 * MINUTE  # 09:00 at +5:45
     harness.poll(store(0), opens - 1)
 
@@ -117,8 +117,8 @@ async def test_a_store_opens_and_closes_by_its_own_clock(harness: Harness) -> No
     ]:
         harness.poll(store(0), now)
         await harness.view.advance_to(now)
-        (found,) = harness.view.stores([store(0)])
-        assert (found.state, found.opening_changes_at, found.timezone) == (
+        (row,) = harness.view.stores([store(0)])
+        assert (row.state, row.opening_changes_at, row.timezone) == (
             state,
             opening_changes_at,
             "Asia/Kathmandu",
@@ -128,35 +128,37 @@ async def test_a_store_opens_and_closes_by_its_own_clock(harness: Harness) -> No
 @pytest.mark.parametrize(
     ("rows", "state"), [((), "up"), (((0, "09:00", "09:00"),), "closed")], ids=["always", "never"]
 )
-async def test_hours_that_never_change(harness: Harness, rows: Any, state: State) -> None:
+async def test_a_store_that_is_always_or_never_open_has_no_next_change(
+    harness: Harness, rows: Any, state: State
+) -> None:
     harness.hours(store(0), rows)
     for now in (NOON, NOON + 7 * DAY, NOON + 100 * DAY):
         harness.poll(store(0), now)
         await harness.view.advance_to(now)
-        (found,) = harness.view.stores([store(0)])
-        assert (found.state, found.opening_changes_at) == (state, None)
+        (row,) = harness.view.stores([store(0)])
+        assert (row.state, row.opening_changes_at) == (state, None)
 
 
-async def test_new_hours_and_a_new_zone_count_at_once(harness: Harness) -> None:
+async def test_new_hours_and_a_new_timezone_count_at_once(harness: Harness) -> None:
     harness.poll(store(0), NOON)
     assert await harness.states(NOON) == {store(0): "up"}
 
     harness.hours(store(0), NINE_TO_FIVE)
     assert await harness.states(NOON) == {store(0): "closed"}
 
-    harness.zone(store(0), "Europe/London")
+    harness.timezone(store(0), "Europe/London")
     assert await harness.states(NOON) == {store(0): "up"}
 
 
-async def test_a_clock_that_goes_back_is_followed(harness: Harness) -> None:
-    """Before the first poll of last year's file there is only the wall clock."""
+async def test_the_view_follows_a_clock_that_goes_back(harness: Harness) -> None:
+    """The wall clock counts until the first poll of a file of last year is replayed."""
     harness.hours(store(0), NINE_TO_FIVE)
     assert await harness.states(NOON + 4 * HOUR) == {store(0): "unknown"}
 
     assert await harness.states(NOON) == {store(0): "closed"}
 
 
-async def test_an_older_poll_changes_nothing_and_of_one_instant_the_inactive_one_stays(
+async def test_an_older_poll_changes_nothing_and_at_one_instant_the_inactive_one_counts(
     harness: Harness,
 ) -> None:
     polls = [(NOON - 3, True), (NOON - 1, True), (NOON - 1, False), (NOON - 2, True)]
@@ -166,11 +168,11 @@ async def test_an_older_poll_changes_nothing_and_of_one_instant_the_inactive_one
             harness.poll(store(seed), instant, active=active)
 
     await harness.view.advance_to(NOON)
-    found = harness.view.stores([store(seed) for seed in range(8)])
-    assert {(one.polled, one.active) for one in found} == {(NOON - 1, False)}
+    rows = harness.view.stores([store(seed) for seed in range(8)])
+    assert {(row.polled, row.active) for row in rows} == {(NOON - 1, False)}
 
 
-async def test_the_worst_come_first(harness: Harness) -> None:
+async def test_the_worst_stores_come_first(harness: Harness) -> None:
     for number, active in enumerate([True, False, True, False]):
         harness.poll(store(number), NOON, active=active)
     harness.exists(store(4))
@@ -186,12 +188,12 @@ async def test_the_worst_come_first(harness: Harness) -> None:
 
     assert list(await harness.states(NOON)) == [store(n) for n in (3, 1, 4, 2, 0, 5)]
     assert list(await harness.states(NOON, sort="id")) == [store(n) for n in range(6)]
-    (found,) = harness.view.stores([store(3)])
-    assert found.figures is not None
-    assert found.figures["downtime_last_day"] == 20.0
+    (row,) = harness.view.stores([store(3)])
+    assert row.figures is not None
+    assert row.figures["downtime_last_day"] == 20.0
 
 
-async def test_downtime_that_polls_back_comes_before_time_without_data(harness: Harness) -> None:
+async def test_downtime_that_polls_cover_comes_before_time_without_data(harness: Harness) -> None:
     for number in range(4):
         harness.poll(store(number), NOON, active=False)
     figures = dict.fromkeys(state_module._FIGURES, 0.0)
@@ -213,10 +215,10 @@ async def test_downtime_that_polls_back_comes_before_time_without_data(harness: 
     assert list(await harness.states(NOON)) == [store(n) for n in (1, 2, 0, 3)]
 
 
-async def test_filters_and_pages(harness: Harness) -> None:
+async def test_filters_and_pages_choose_the_stores(harness: Harness) -> None:
     for number in range(10):
         harness.poll(store(number), NOON - number, active=number % 2 == 0)
-    harness.zone(store(3), "Europe/Paris")
+    harness.timezone(store(3), "Europe/Paris")
 
     assert set(await harness.states(NOON, states=("down",))) == {store(n) for n in (1, 3, 5, 7, 9)}
     assert set(await harness.states(NOON, states=("down", "up"), timezone="Europe/Paris")) == {
@@ -230,7 +232,7 @@ async def test_filters_and_pages(harness: Harness) -> None:
     assert harness.view.zones() == ["America/Chicago", "Europe/Paris"]
 
 
-async def test_only_what_changed_is_told(harness: Harness) -> None:
+async def test_only_changed_stores_are_reported(harness: Harness) -> None:
     harness.poll(store(0), NOON)
     harness.poll(store(1), NOON)
     harness.hours(store(2), [(6, "07:00", "07:30")])
@@ -242,7 +244,7 @@ async def test_only_what_changed_is_told(harness: Harness) -> None:
     await harness.view.advance_to(NOON + MINUTE)
     assert harness.view.drain_changes() == ([store(1)], False)
 
-    # one closes, one is not heard of any more
+    # store 2 closes, and later the polls of the other two are too old
     await harness.view.advance_to(NOON + 30 * MINUTE)
     assert harness.view.drain_changes() == ([store(2)], False)
     await harness.view.advance_to(NOON + 2 * HOUR)
@@ -251,7 +253,7 @@ async def test_only_what_changed_is_told(harness: Harness) -> None:
     assert harness.view.drain_changes() == ([store(1)], False)
 
 
-async def test_what_is_remembered_as_changed_is_bounded(
+async def test_the_number_of_remembered_changes_is_bounded(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_CHANGED", 2)
@@ -262,35 +264,35 @@ async def test_what_is_remembered_as_changed_is_bounded(
     assert harness.view.drain_changes() == ([], False)
 
 
-async def test_a_look_touches_only_the_stores_whose_instant_has_passed(harness: Harness) -> None:
+async def test_advancing_updates_only_the_stores_whose_instant_has_passed(harness: Harness) -> None:
     for number in range(50):
         harness.hours(store(number), [(6, f"{7 + number // 10:02}:00", "23:00")])
     await harness.view.advance_to(NOON)
-    looked: set[str] = set()
-    # a statement is told again for each trigger that it fires
-    harness.registry.database.set_trace_callback(
-        lambda sql: looked.add(sql) if sql.startswith("UPDATE store") else None
+    updates: set[str] = set()
+    # SQLite reports a statement again for each trigger that it fires
+    harness.store_view.database.set_trace_callback(
+        lambda sql: updates.add(sql) if sql.startswith("UPDATE store") else None
     )
 
     await harness.view.advance_to(NOON + MINUTE)
-    assert not looked
+    assert not updates
     await harness.view.advance_to(NOON + HOUR)
-    assert len(looked) == 10
+    assert len(updates) == 10
 
 
-async def test_at_any_instant_it_is_open_as_its_local_clock_says(harness: Harness) -> None:
+async def test_at_any_instant_a_store_is_open_as_its_local_clock_says(harness: Harness) -> None:
     rng = random.Random(5)
     zones = rng.sample(pytz.common_timezones, 40)
     for number, name in enumerate(zones):
-        harness.zone(store(number), name)
+        harness.timezone(store(number), name)
         harness.hours(store(number), NINE_TO_FIVE)
     now = NOON
     for _ in range(60):
         await harness.view.advance_to(now)
-        found = harness.view.stores([store(number) for number in range(40)])
-        for one, name in zip(found, zones, strict=True):
+        rows = harness.view.stores([store(number) for number in range(40)])
+        for row, name in zip(rows, zones, strict=True):
             local = to_datetime(now).astimezone(pytz.timezone(name))
-            assert (one.state != "closed") == (9 <= local.hour < 17), (name, local)
+            assert (row.state != "closed") == (9 <= local.hour < 17), (name, local)
         now += rng.randrange(WEEK // 10)
 
 
@@ -301,7 +303,7 @@ def test_a_record_that_cannot_be_read_changes_nothing(harness: Harness) -> None:
     assert harness.view.drain_changes() == ([], False)
 
 
-async def test_the_orders_and_states_are_sql_that_runs(harness: Harness) -> None:
+async def test_every_order_of_a_page_is_sql_that_runs(harness: Harness) -> None:
     for sort in pages_module.SORTS:
         try:
             await harness.view.page(FleetQuery(states=state_module.STATES, sort=sort))
@@ -310,16 +312,16 @@ async def test_the_orders_and_states_are_sql_that_runs(harness: Harness) -> None
 
 
 class Steps:
-    """Counts what SQLite does: hundreds of its machine's instructions, in all and in one go.
+    """Counts the work of SQLite in steps of 100 instructions of its virtual machine.
 
     Attributes:
-        total: of everything that was awaited.
-        longest: the most between two looks at the event loop.
+        total: steps of the whole operation.
+        longest: most steps between two turns of the event loop.
     """
 
     def __init__(self, harness: Harness) -> None:
         self.total = self.longest = self._since = 0
-        harness.registry.database.set_progress_handler(self._count, 100)
+        harness.store_view.database.set_progress_handler(self._count, 100)
 
     def _count(self) -> int:
         self.total += 1
@@ -327,65 +329,65 @@ class Steps:
         self.longest = max(self.longest, self._since)
         return 0
 
-    async def of(self, waiting: Awaitable[Any]) -> Any:
+    async def measure(self, waiting: Awaitable[Any]) -> Any:
         self.total = self.longest = self._since = 0
         ended = False
 
-        async def look_in_between() -> None:
+        async def reset_every_turn() -> None:
             while not ended:
                 self._since = 0
                 await asyncio.sleep(0)
 
-        beside = asyncio.create_task(look_in_between())
+        resetting = asyncio.create_task(reset_every_turn())
         try:
             return await waiting
         finally:
             ended = True
-            await beside
+            await resetting
 
 
-async def _full_desk(harness: Harness, first: int, end: int) -> None:
+async def _add_stores(harness: Harness, first: int, end: int) -> None:
     for number in range(first, end):
         harness.poll(store(number), NOON - number % 7 * HOUR, active=number % 2 == 0)
         if number % 10 == 0:
-            harness.zone(store(number), "Europe/Paris")
+            harness.timezone(store(number), "Europe/Paris")
     await harness.view.advance_to(NOON)
 
 
-async def test_counts_and_first_pages_look_at_no_more_stores_where_there_are_more(
+async def test_counts_and_first_pages_cost_no_more_where_there_are_more_stores(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages_module, "SLICE_STORES", 50)
     steps = Steps(harness)
 
-    async def look() -> list[int]:
+    async def measure_all() -> list[int]:
         harness.view.counts()
         harness.view.zones()
-        took = []
+        totals = []
         for query in (
             *(FleetQuery(sort=sort, limit=20) for sort in pages_module.SORTS),
             FleetQuery(states=("up",), limit=20),
             FleetQuery(states=("closed",), limit=20),
             FleetQuery(timezone="Asia/Tokyo", limit=20),
         ):
-            await steps.of(harness.view.page(query))
-            took.append(steps.total)
-        return took
+            await steps.measure(harness.view.page(query))
+            totals.append(steps.total)
+        return totals
 
-    await _full_desk(harness, 0, 400)
-    few = await look()
-    await _full_desk(harness, 400, 4_000)
+    await _add_stores(harness, 0, 400)
+    few = await measure_all()
+    await _add_stores(harness, 400, 4_000)
     assert harness.view.counts()["total"] == 4_000
-    for before, now in zip(few, await look(), strict=True):
+    for before, now in zip(few, await measure_all(), strict=True):
         assert now <= before + 5 + before // 4
 
 
-async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
+async def test_a_late_page_and_a_search_and_a_step_back_in_time_let_other_tasks_run(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages_module, "SLICE_STORES", 100)
     monkeypatch.setattr(module, "_TURN_STORES", 20)
-    await _full_desk(harness, 0, 4_000)
+    await _add_stores(harness, 0, 4_000)
     steps = Steps(harness)
 
     for query in (
@@ -393,10 +395,10 @@ async def test_a_page_far_behind_a_search_and_a_step_back_let_others_run(
         FleetQuery(timezone="Europe/Paris", sort="id", offset=380),
         FleetQuery(part="0f3", sort="last_poll"),
     ):
-        await steps.of(harness.view.page(query))
+        await steps.measure(harness.view.page(query))
         assert steps.longest <= 60, query
     for now in (NOON - 3 * HOUR, NOON + 3 * HOUR):
-        await steps.of(harness.view.advance_to(now))
+        await steps.measure(harness.view.advance_to(now))
         assert steps.total > 5_000
         assert steps.longest <= 250
 
@@ -420,22 +422,22 @@ async def test_pages_are_the_parts_of_one_list(
     sort: pages_module.Sort,
 ) -> None:
     monkeypatch.setattr(pages_module, "SLICE_STORES", 7)
-    await _full_desk(harness, 0, 100)
+    await _add_stores(harness, 0, 100)
     matching, whole = await harness.view.page(FleetQuery(**query, sort=sort, limit=200))
     assert matching == len(whole) > 0
 
     for limit in (1, 3, 50):
         pages = []
         for offset in range(0, matching + limit, limit):
-            found = await harness.view.page(
+            page = await harness.view.page(
                 FleetQuery(**query, sort=sort, limit=limit, offset=offset)
             )
-            assert found[0] == matching
-            pages += found[1]
+            assert page[0] == matching
+            pages += page[1]
         assert pages == whole
 
 
-async def test_counts_are_those_of_the_stores_whatever_happened(harness: Harness) -> None:
+async def test_counts_agree_with_the_stores_after_any_changes(harness: Harness) -> None:
     rng = random.Random(7)
     now = NOON
     for _ in range(400):
@@ -450,7 +452,9 @@ async def test_counts_are_those_of_the_stores_whatever_happened(harness: Harness
                     store(number), rng.choice([NINE_TO_FIVE, [], [(2, "01:00", "02:00")]])
                 )
             case 2:
-                harness.zone(store(number), rng.choice(["Europe/Paris", "Asia/Tokyo", "Nowhere"]))
+                harness.timezone(
+                    store(number), rng.choice(["Europe/Paris", "Asia/Tokyo", "Nowhere"])
+                )
             case 3:
                 harness.exists(store(number))
             case _:
@@ -458,16 +462,16 @@ async def test_counts_are_those_of_the_stores_whatever_happened(harness: Harness
         await harness.view.advance_to(now)
         stores = (await harness.view.page(FleetQuery(limit=100)))[1]
         counted: dict[str, int] = dict.fromkeys(state_module.STATES, 0)
-        for one in stores:
-            stale = one.polled is None or one.polled <= now - SETTINGS.stale_after
-            opened = one.state if one.state == "closed" else "unknown" if stale else None
-            assert one.state == (opened or ("up" if one.active else "down"))
-            counted[one.state] += 1
+        for row in stores:
+            stale = row.polled is None or row.polled <= now - SETTINGS.stale_after
+            opened = row.state if row.state == "closed" else "unknown" if stale else None
+            assert row.state == (opened or ("up" if row.active else "down"))
+            counted[row.state] += 1
         assert harness.view.counts() == {**counted, "total": len(stores)}
-        assert harness.view.zones() == sorted({one.timezone for one in stores})
+        assert harness.view.zones() == sorted({row.timezone for row in stores})
 
 
-async def test_new_stores_are_looked_at_while_nobody_asks(harness: Harness) -> None:
+async def test_new_stores_are_evaluated_without_a_request(harness: Harness) -> None:
     harness.poll(store(0), NOON)
     await harness.view.evaluate_new_stores()
     assert harness.view.counts()["total"] == 0
@@ -478,20 +482,22 @@ async def test_new_stores_are_looked_at_while_nobody_asks(harness: Harness) -> N
     assert harness.view.counts()["total"] == 2
 
 
-async def test_a_removed_store_is_gone_from_counts_and_pages_and_is_told(harness: Harness) -> None:
+async def test_a_removed_store_leaves_counts_and_pages_and_is_reported(harness: Harness) -> None:
     for number in range(2):
         harness.exists(store(number))
         harness.poll(store(number), NOON)
-    harness.zone(store(0), "Europe/Paris")
+    harness.timezone(store(0), "Europe/Paris")
     await harness.view.advance_to(NOON)
     harness.view.drain_changes()
 
     key = store(0).encode()
     partition = partition_of(key, SETTINGS.partitions)
-    harness.registry.on_record(FakeRecord(STORE_TIMEZONES.name, None, partition=partition, key=key))
-    harness.registry.on_record(FakeRecord(STORES.name, None, partition=partition, key=key))
-    # the poll is still there
-    assert not harness.registry.exists(store(0))
+    harness.store_view.on_record(
+        FakeRecord(STORE_TIMEZONES.name, None, partition=partition, key=key)
+    )
+    harness.store_view.on_record(FakeRecord(STORES.name, None, partition=partition, key=key))
+    # its newest poll is not removed yet
+    assert not harness.store_view.exists(store(0))
     harness.view.on_record(FakeRecord(LATEST_POLLS.name, None, key=key))
 
     assert harness.view.drain_changes() == ([store(0)], False)
@@ -503,7 +509,7 @@ async def test_a_removed_store_is_gone_from_counts_and_pages_and_is_told(harness
     assert await harness.states(NOON) == {store(0): "down", store(1): "up"}
 
 
-async def test_a_store_whose_polls_alone_were_taken_back_is_unknown(harness: Harness) -> None:
+async def test_a_store_whose_polls_alone_were_removed_is_unknown(harness: Harness) -> None:
     harness.exists(store(0))
     harness.poll(store(0), NOON)
     assert await harness.states(NOON) == {store(0): "up"}

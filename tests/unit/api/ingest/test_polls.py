@@ -1,4 +1,4 @@
-"""Live pings by HTTP, over a broker that acknowledges when the test says so."""
+"""Polls by HTTP are answered when the broker has acknowledged them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from api.ingest import rejected_items, status_body
 from api.ingest import service as ingestion
 from api.ingest.schemas import MAX_POLL_BYTES
 from api.ingest.service import NO_DEAD_LETTER, POLL_BYTES
-from api.kafka import publisher as outgoing
+from api.kafka import publisher
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS
 from stream_app.domain.timestamps import HOUR, format_instant
@@ -49,8 +49,8 @@ async def until_waiting(gateway: FakeGateway, count: int) -> None:
         await asyncio.sleep(0.001)
 
 
-async def counted(response: Any, status: HTTPStatus) -> dict[str, Any]:
-    """The body of a problem that tells how far a batch came."""
+async def problem_with_counts(response: Any, status: HTTPStatus) -> dict[str, Any]:
+    """Return the body of a problem that says how many items were accepted and refused."""
     assert response.status == status
     assert response.headers["Content-Type"] == "application/problem+json"
     body: dict[str, Any] = await response.json(content_type=None)
@@ -58,7 +58,9 @@ async def counted(response: Any, status: HTTPStatus) -> dict[str, Any]:
 
 
 class TestOne:
-    async def test_202_and_the_record(self, client: TestClient, gateway: FakeGateway) -> None:
+    async def test_an_accepted_poll_is_202_and_a_record(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
         response = await client.post(ONE, json={"status": " Active", "timestamp_utc": NOON})
         assert response.status == HTTPStatus.ACCEPTED
         assert await response.json() == {
@@ -75,7 +77,7 @@ class TestOne:
     @pytest.mark.parametrize(
         "body", [{"status": "inactive"}, {"status": "inactive", "timestamp_utc": None}]
     )
-    async def test_without_a_time_it_is_of_now(
+    async def test_a_poll_without_a_time_is_dated_now(
         self, client: TestClient, gateway: FakeGateway, body: Any
     ) -> None:
         before = now()
@@ -84,16 +86,16 @@ class TestOne:
         assert before <= instant <= now()
         assert active == 0
 
-    async def test_no_202_before_the_broker_holds_it(
+    async def test_there_is_no_202_before_the_broker_acknowledges(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         gateway.broker.pause()
-        asked = asyncio.create_task(client.post(ONE, json={"status": "active"}))
+        request = asyncio.create_task(client.post(ONE, json={"status": "active"}))
         await until_waiting(gateway, 1)
         await asyncio.sleep(0.02)
-        assert not asked.done()
+        assert not request.done()
         gateway.broker.resume()
-        assert (await asked).status == HTTPStatus.ACCEPTED
+        assert (await request).status == HTTPStatus.ACCEPTED
 
     @pytest.mark.parametrize(
         ("body", "status", "reason"),
@@ -118,7 +120,7 @@ class TestOne:
             ),
         ],
     )
-    async def test_what_is_refused_is_kept(
+    async def test_a_rejected_poll_becomes_a_dead_letter(
         self,
         client: TestClient,
         gateway: FakeGateway,
@@ -128,12 +130,16 @@ class TestOne:
     ) -> None:
         detail = await problem_of(await client.post(ONE, data=body), status)
         assert reason in detail
-        (letter,) = gateway.broker.dead_letters()
-        assert (letter.original, letter.reason, letter.source["path"]) == (body, detail, ONE)
-        assert set(letter.source) == {"http", "path"}
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert (dead_letter.original, dead_letter.reason, dead_letter.source["path"]) == (
+            body,
+            detail,
+            ONE,
+        )
+        assert set(dead_letter.source) == {"http", "path"}
         assert gateway.broker.polls() == []
 
-    async def test_a_wrong_store_is_kept_with_its_path(
+    async def test_a_poll_with_a_wrong_store_id_becomes_a_dead_letter_with_its_path(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         response = await client.post("/stores/7/status", data=b'{"status": "active"}')
@@ -141,16 +147,16 @@ class TestOne:
         assert detail == "store_id is not a UUID: '7'"
         assert gateway.broker.dead_letters()[0].source["path"] == "/stores/7/status"
 
-    async def test_no_answer_before_the_dead_letter_is_kept(
+    async def test_there_is_no_answer_before_the_dead_letter_is_acknowledged(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         gateway.broker.pause()
-        asked = asyncio.create_task(client.post(ONE, data=b"{}"))
+        request = asyncio.create_task(client.post(ONE, data=b"{}"))
         await until_waiting(gateway, 1)
         await asyncio.sleep(0.02)
-        assert not asked.done()
+        assert not request.done()
         gateway.broker.resume()
-        assert (await asked).status == HTTPStatus.UNPROCESSABLE_ENTITY
+        assert (await request).status == HTTPStatus.UNPROCESSABLE_ENTITY
 
     @pytest.mark.parametrize("body", [b"", b" \n"])
     async def test_an_empty_body_says_what_to_send(
@@ -163,7 +169,9 @@ class TestOne:
         assert '"status": "active"' in detail
         assert gateway.broker.records == []
 
-    async def test_ahead_of_our_clock(self, client: TestClient, gateway: FakeGateway) -> None:
+    async def test_a_poll_ahead_of_our_clock_is_rejected(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
         body = {"status": "active", "timestamp_utc": tomorrow()}
         detail = await problem_of(
             await client.post(ONE, json=body), HTTPStatus.UNPROCESSABLE_ENTITY
@@ -172,7 +180,7 @@ class TestOne:
         assert gateway.broker.polls() == []
         assert len(gateway.broker.dead_letters()) == 1
 
-    async def test_ahead_of_the_brokers_clock_is_refused_as_the_worker_will(
+    async def test_a_poll_ahead_of_the_brokers_clock_is_refused_as_the_worker_rejects_it(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         gateway.broker.ahead = -HOUR
@@ -181,7 +189,7 @@ class TestOne:
         )
         assert "lies ahead of the clock" in detail
         assert len(gateway.broker.polls()) == 1
-        assert gateway.broker.dead_letters() == [], "the worker keeps it"
+        assert gateway.broker.dead_letters() == [], "the worker writes the dead letter"
 
     async def test_a_body_that_is_too_large_is_kept_up_to_the_limit(
         self, client: TestClient, gateway: FakeGateway
@@ -191,10 +199,12 @@ class TestOne:
             await client.post(ONE, data=body), HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         )
         assert detail == "the body is larger than 65,536 bytes"
-        (letter,) = gateway.broker.dead_letters()
-        assert (letter.original, letter.truncated) == (body[:MAX_POLL_BYTES], True)
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert (dead_letter.original, dead_letter.truncated) == (body[:MAX_POLL_BYTES], True)
 
-    async def test_without_a_connection_503(self, client: TestClient, gateway: FakeGateway) -> None:
+    async def test_without_a_connection_the_answer_is_503(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
         gateway.error = BrokerUnavailableError("still connecting")
         for body in (b'{"status": "active"}', b"nonsense"):
             response = await client.post(ONE, data=body)
@@ -202,7 +212,7 @@ class TestOne:
             assert response.headers["Retry-After"] == "5"
         assert gateway.broker.records == []
 
-    async def test_a_record_that_fails_is_503_for_all_who_share_it(
+    async def test_a_record_that_fails_is_503_for_all_requests_that_share_it(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         gateway.broker.error = BrokerUnavailableError("away")
@@ -221,11 +231,11 @@ class TestOverload:
     def gateway(self) -> FakeGateway:
         return FakeGateway(STORE, unacknowledged=2 * POLL_BYTES, reading=1 << 20)
 
-    async def test_a_full_budget_is_429_at_once_and_ends(
+    async def test_a_full_budget_is_429_at_once_until_there_is_room_again(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         gateway.broker.pause()
-        taken = [asyncio.create_task(client.post(ONE, json={"status": "active"})) for _ in "ab"]
+        accepted = [asyncio.create_task(client.post(ONE, json={"status": "active"})) for _ in "ab"]
         await until_waiting(gateway, 1)
         while gateway.unacknowledged.used < 2 * POLL_BYTES:  # noqa: ASYNC110  other tasks
             await asyncio.sleep(0.001)
@@ -233,16 +243,16 @@ class TestOverload:
         await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
         assert response.headers["Retry-After"] == "1"
         gateway.broker.resume()
-        assert {(await answer).status for answer in taken} == {HTTPStatus.ACCEPTED}
+        assert {(await answer).status for answer in accepted} == {HTTPStatus.ACCEPTED}
         assert (await client.post(ONE, json={"status": "active"})).status == HTTPStatus.ACCEPTED
         assert gateway.unacknowledged.used == 0
 
     async def test_a_batch_without_room_is_429_with_its_counts(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.01)
+        monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.01)
         response = await client.post("/status", json=[GOOD] * 3)
-        body = await counted(response, HTTPStatus.TOO_MANY_REQUESTS)
+        body = await problem_with_counts(response, HTTPStatus.TOO_MANY_REQUESTS)
         assert (body["accepted"], body["refused"]) == (0, 0)
         assert response.headers["Retry-After"] == "1"
 
@@ -260,22 +270,22 @@ class TestOverload:
 
 
 class TestSilentBroker:
-    async def test_503_in_time_then_at_once_and_it_ends_by_itself(
+    async def test_a_silent_broker_is_503_at_once_until_it_acknowledges_again(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
+        monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.02)
         gateway.broker.pause()
         await problem_of(
             await client.post(ONE, json={"status": "active"}), HTTPStatus.SERVICE_UNAVAILABLE
         )
         await asyncio.sleep(0.02)
         used = gateway.unacknowledged.used
-        assert used > 0, "its record is still under way"
+        assert used > 0, "its record is still in flight"
         for _ in range(5):
             await problem_of(
                 await client.post(ONE, json={"status": "active"}), HTTPStatus.SERVICE_UNAVAILABLE
             )
-        assert gateway.unacknowledged.used == used, "nothing more is taken"
+        assert gateway.unacknowledged.used == used, "no further record is accepted"
         assert gateway.broker.waiting == 1
         gateway.broker.resume()
         while gateway.unacknowledged.used:  # noqa: ASYNC110  other tasks
@@ -286,12 +296,12 @@ class TestSilentBroker:
     async def test_a_silent_partition_stops_no_other(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
+        monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.02)
         one, other = (partition_of(s.encode(), SETTINGS.partitions) for s in (STORE, UNKNOWN))
         assert one != other
         partition = gateway.ingestion._publisher._partitions[STORE_STATUS.name, one]
-        under_way: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        partition.in_flight[under_way] = outgoing._Batch(-100.0)
+        unacknowledged: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        partition.in_flight[unacknowledged] = publisher._Batch(-100.0)
         path = f"/stores/{UNKNOWN}/status"
         assert (await client.post(path, json={"status": "active"})).status == HTTPStatus.ACCEPTED
         await problem_of(
@@ -300,7 +310,7 @@ class TestSilentBroker:
 
 
 class TestForms:
-    """What a person sends who does not know NDJSON, and what programs make of it."""
+    """Bodies are accepted in the forms that people and programs send who do not know NDJSON."""
 
     TWO = (GOOD, OTHER)
     PRETTY = tuple(json.dumps(item, indent=2).encode() for item in TWO)
@@ -326,7 +336,7 @@ class TestForms:
             (b"[" + FLAT[0] + b"]", 1),
         ],
     )
-    async def test_it_is_taken(
+    async def test_every_form_is_accepted(
         self,
         client: TestClient,
         gateway: FakeGateway,
@@ -342,17 +352,17 @@ class TestForms:
         assert (answer["accepted"], answer["refused"]) == (stores, 0)
         assert len(gateway.broker.polls()) == stores
 
-    async def test_a_large_file_without_its_line_ends_is_taken(self, client: TestClient) -> None:
-        """As `curl -d @polls.ndjson` sends it."""
+    async def test_a_large_file_without_its_line_ends_is_accepted(self, client: TestClient) -> None:
+        """`curl -d @polls.ndjson` sends such a body."""
         response = await client.post("/status", data=json.dumps(GOOD).encode() * 2000)
         assert (await response.json())["accepted"] == 2000
 
-    async def test_where_that_cannot_be_the_reason_names_what_to_use(
+    async def test_the_error_about_a_line_that_is_too_long_names_the_option_to_use(
         self, client: TestClient
     ) -> None:
         body = b'{"store_id": "' + b"x" * 2 * MAX_POLL_BYTES
         response = await client.post("/status", data=body)
-        answer = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        answer = await problem_with_counts(response, HTTPStatus.UNPROCESSABLE_ENTITY)
         assert "--data-binary" in answer["detail"]
 
     @pytest.mark.parametrize(
@@ -371,7 +381,7 @@ class TestForms:
             b"\xff\xfe",
         ],
     )
-    async def test_a_broken_line_refuses_no_other(
+    async def test_a_broken_line_does_not_reject_other_lines(
         self, client: TestClient, gateway: FakeGateway, broken: bytes
     ) -> None:
         body = ndjson(GOOD) + broken + b"\n" + ndjson(OTHER, OTHER)
@@ -389,7 +399,7 @@ class TestForms:
 
     @pytest.mark.parametrize("name", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
     @pytest.mark.parametrize("form", ["array", "lines", "object"])
-    async def test_other_encodings_are_told(
+    async def test_another_encoding_is_named_in_the_error(
         self, client: TestClient, gateway: FakeGateway, name: str, form: str
     ) -> None:
         text = {
@@ -403,7 +413,9 @@ class TestForms:
         assert detail == f"the body is {name.upper()[:6]}; send UTF-8"
         assert len(gateway.broker.dead_letters()) == 1
 
-    async def test_half_an_array_is_none(self, client: TestClient, gateway: FakeGateway) -> None:
+    async def test_nothing_of_a_broken_array_is_accepted(
+        self, client: TestClient, gateway: FakeGateway
+    ) -> None:
         whole = json.dumps([GOOD] * 2000).encode()
         for body in (
             whole[:-1],
@@ -432,7 +444,7 @@ class TestForms:
         ],
         ids=["polls", "numbers", "lists", "texts", "nested", "long"],
     )
-    async def test_a_large_array_is_taken_slice_by_slice(
+    async def test_a_large_array_is_read_slice_by_slice(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch, items: list[Any]
     ) -> None:
         sizes = []
@@ -457,8 +469,8 @@ class TestForms:
             assert max(slices) < 9 * json_items.SLICE_BYTES
 
 
-class TestLetters:
-    """Refused bodies are kept, but an attacker does not push out those of others."""
+class TestDeadLetters:
+    """Rejected bodies become dead letters, but an attacker cannot push out those of others."""
 
     @pytest.fixture
     def gateway(self, monkeypatch: pytest.MonkeyPatch) -> FakeGateway:
@@ -476,7 +488,7 @@ class TestLetters:
             ("/status", b"7"),
         ],
     )
-    async def test_too_many_are_not_kept_and_the_answer_and_a_metric_say_so(
+    async def test_above_the_limit_none_is_written_and_the_answer_and_a_metric_say_so(
         self, client: TestClient, gateway: FakeGateway, path: str, body: bytes
     ) -> None:
         details = [
@@ -491,7 +503,7 @@ class TestLetters:
             in await (await client.get("/metrics")).text()
         )
 
-    async def test_a_large_one_counts_as_many(
+    async def test_a_large_body_counts_as_many_dead_letters(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         large = b'"' + b"x" * 3 * ingestion.DEAD_LETTER_BYTES
@@ -501,19 +513,19 @@ class TestLetters:
         await client.post("/status", data=b"7")
         assert len(gateway.broker.dead_letters()) == 1
 
-    async def test_items_beside_accepted_ones_are_all_kept(
+    async def test_rejected_items_beside_accepted_ones_all_become_dead_letters(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         await client.post("/status", data=ndjson(GOOD, *range(10)))
         assert len(gateway.broker.dead_letters()) == 10
 
-    async def test_of_a_long_path_the_beginning_is_kept_and_logged(
+    async def test_only_the_beginning_of_a_long_path_is_stored_and_logged(
         self, client: TestClient, gateway: FakeGateway, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO")
         await client.post(f"/stores/{'x' * 5000}/status", data=b"{}")
-        (letter,) = gateway.broker.dead_letters()
-        assert len(str(letter.source["path"])) == 200
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert len(str(dead_letter.source["path"])) == 200
         (logged,) = (record for record in caplog.records if record.name.startswith("api"))
         assert len(logged.getMessage()) < 500
 
@@ -533,7 +545,7 @@ class TestMany:
             (b"\r\n\n" + ndjson(GOOD, OTHER).replace(b"\n", b"\r\n"), {}),
         ],
     )
-    async def test_array_and_lines(
+    async def test_an_array_and_lines_are_accepted(
         self, client: TestClient, gateway: FakeGateway, data: Any, headers: Any
     ) -> None:
         response = await client.post("/status", data=data, headers=headers)
@@ -553,7 +565,7 @@ class TestMany:
     )
 
     @pytest.mark.parametrize("form", ["array", "lines"])
-    async def test_refused_items_are_listed_and_kept_and_refuse_no_other(
+    async def test_rejected_items_are_listed_and_become_dead_letters_and_reject_no_other(
         self, client: TestClient, gateway: FakeGateway, form: str
     ) -> None:
         items = [GOOD, *self.BAD, OTHER]
@@ -564,14 +576,18 @@ class TestMany:
         assert (answer["accepted"], answer["refused"]) == (2, len(self.BAD))
         assert [item["index"] for item in answer["items"]] == [1, 2, 3, 4, 5]
         assert answer["items"][1]["reason"] == "status is neither active nor inactive: 'up'"
-        letters = gateway.broker.dead_letters()
-        assert [json.loads(letter.original or b"") for letter in letters] == list(self.BAD)
-        assert [letter.source["item"] for letter in letters] == [1, 2, 3, 4, 5]
-        assert [letter.reason for letter in letters] == [i["reason"] for i in answer["items"]]
-        assert {letter.source["path"] for letter in letters} == {"/status"}
-        assert len({letter.source["http"] for letter in letters}) == 1
+        dead_letters = gateway.broker.dead_letters()
+        assert [json.loads(dead_letter.original or b"") for dead_letter in dead_letters] == list(
+            self.BAD
+        )
+        assert [dead_letter.source["item"] for dead_letter in dead_letters] == [1, 2, 3, 4, 5]
+        assert [dead_letter.reason for dead_letter in dead_letters] == [
+            i["reason"] for i in answer["items"]
+        ]
+        assert {dead_letter.source["path"] for dead_letter in dead_letters} == {"/status"}
+        assert len({dead_letter.source["http"] for dead_letter in dead_letters}) == 1
 
-    async def test_a_line_that_is_no_json_or_too_long_refuses_no_other(
+    async def test_a_line_that_is_no_json_or_too_long_rejects_no_other(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         long = b'{"store_id": "' + b"x" * MAX_POLL_BYTES
@@ -582,8 +598,11 @@ class TestMany:
         assert (answer["accepted"], answer["refused"]) == (2, 2)
         assert answer["items"][0]["reason"].startswith("not JSON: ")
         assert answer["items"][1]["reason"].startswith("the line is longer than 65,536 bytes")
-        kept = [(letter.original, letter.truncated) for letter in gateway.broker.dead_letters()]
-        assert kept == [(b"nonsense", False), (long[:MAX_POLL_BYTES], True)]
+        originals = [
+            (dead_letter.original, dead_letter.truncated)
+            for dead_letter in gateway.broker.dead_letters()
+        ]
+        assert originals == [(b"nonsense", False), (long[:MAX_POLL_BYTES], True)]
 
     @pytest.mark.parametrize("form", ["array", "lines"])
     async def test_a_body_of_which_nothing_is_accepted_is_422_and_one_dead_letter(
@@ -592,29 +611,29 @@ class TestMany:
         data = json.dumps(self.BAD).encode() if form == "array" else ndjson(*self.BAD)
         kind = "application/json" if form == "array" else "application/x-ndjson"
         response = await client.post("/status", data=data, headers={"Content-Type": kind})
-        answer = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        answer = await problem_with_counts(response, HTTPStatus.UNPROCESSABLE_ENTITY)
         assert (answer["accepted"], answer["refused"]) == (0, len(self.BAD))
         assert [item["index"] for item in answer["items"]] == [0, 1, 2, 3, 4]
         assert answer["detail"].startswith(
             "no item is accepted (5 refused); item 0: not a JSON object but int"
         )
-        (letter,) = gateway.broker.dead_letters()
-        assert letter.original == data.rstrip()
-        assert letter.reason == answer["detail"]
-        assert letter.source["path"] == "/status"
-        assert "item" not in letter.source
-        assert not letter.truncated
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert dead_letter.original == data.rstrip()
+        assert dead_letter.reason == answer["detail"]
+        assert dead_letter.source["path"] == "/status"
+        assert "item" not in dead_letter.source
+        assert not dead_letter.truncated
 
-    async def test_of_one_item_alone_the_letter_can_be_sent_again(
+    async def test_the_dead_letter_of_a_single_item_can_be_replayed(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         response = await client.post("/status", json=[{**GOOD, "status": "up"}])
-        answer = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        answer = await problem_with_counts(response, HTTPStatus.UNPROCESSABLE_ENTITY)
         assert (answer["accepted"], answer["refused"]) == (0, 1)
-        (letter,) = gateway.broker.dead_letters()
-        assert letter.source["item"] == 0
-        assert json.loads(letter.original or b"") == {**GOOD, "status": "up"}
-        assert letter.reason == answer["items"][0]["reason"]
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert dead_letter.source["item"] == 0
+        assert json.loads(dead_letter.original or b"") == {**GOOD, "status": "up"}
+        assert dead_letter.reason == answer["items"][0]["reason"]
 
     @pytest.mark.parametrize(
         ("body", "headers"),
@@ -632,7 +651,7 @@ class TestMany:
             (b"\n" * 3_000_000, {}),
         ],
     )
-    async def test_nothing_at_all_is_422(
+    async def test_a_body_without_items_is_422(
         self, client: TestClient, gateway: FakeGateway, body: bytes, headers: Any
     ) -> None:
         response = await client.post("/status", data=body, headers=headers)
@@ -650,7 +669,7 @@ class TestMany:
         assert (answer["accepted"], answer["refused"], answer["not_listed"]) == (1, 4, 2)
 
     @pytest.mark.parametrize("form", ["array", "lines"])
-    async def test_more_refused_items_than_are_letters_of_their_own_are_one(
+    async def test_too_many_rejected_items_share_one_dead_letter(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch, form: str
     ) -> None:
         monkeypatch.setattr(rejected_items, "MAX_DEAD_LETTERS", 3)
@@ -658,34 +677,34 @@ class TestMany:
         data = json.dumps(items).encode() if form == "array" else ndjson(*items)
         answer = await (await client.post("/status", data=data)).json()
         assert (answer["accepted"], answer["refused"]) == (1, 4)
-        (letter,) = gateway.broker.dead_letters()
-        assert letter.reason == "accepted: 1, refused: 4; item 1: not a JSON object but int"
-        assert letter.original == b"0\n1\n2"
-        assert letter.truncated
-        assert "item" not in letter.source
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert dead_letter.reason == "accepted: 1, refused: 4; item 1: not a JSON object but int"
+        assert dead_letter.original == b"0\n1\n2"
+        assert dead_letter.truncated
+        assert "item" not in dead_letter.source
 
-    async def test_so_are_those_that_are_too_large_to_be_held(
+    async def test_rejected_items_that_are_too_large_together_share_one_dead_letter(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(rejected_items, "KEPT_BYTES", 2 * MAX_POLL_BYTES)
         large = [{"store_id": "x" * 60_000} for _ in range(5)]
         answer = await (await client.post("/status", data=ndjson(GOOD, *large))).json()
         assert (answer["accepted"], answer["refused"]) == (1, 5)
-        (letter,) = gateway.broker.dead_letters()
-        assert letter.truncated
-        assert (letter.original or b"").count(b"store_id") == 2
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert dead_letter.truncated
+        assert (dead_letter.original or b"").count(b"store_id") == 2
         assert gateway.bodies.budget.used == 0
 
-    async def test_a_few_bytes_become_no_more_than_a_letter(
+    async def test_many_small_rejected_items_become_few_and_small_dead_letters(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         for data in (b"[" + b"1," * 50_000 + b"1]", b"1\n" * 50_000, ndjson(GOOD) + b"1\n" * 9_999):
             headers = {"Content-Type": "application/x-ndjson"}
             response = await client.post("/status", data=data, headers=headers)
             assert (await response.json(content_type=None))["refused"] > 9_000
-        letters = [r for r in gateway.broker.records if r.topic == DEAD_LETTERS.name]
-        assert len(letters) == 3
-        assert sum(len(record.value or b"") for record in letters) < 200_000
+        dead_letters = [r for r in gateway.broker.records if r.topic == DEAD_LETTERS.name]
+        assert len(dead_letters) == 3
+        assert sum(len(record.value or b"") for record in dead_letters) < 200_000
 
     async def test_too_many_refused_items_end_a_body(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
@@ -693,10 +712,10 @@ class TestMany:
         monkeypatch.setattr(status_body, "SLICE_ITEMS", 2)
         monkeypatch.setattr(poll_batch, "MAX_REJECTED_ITEMS", 3)
         response = await client.post("/status", json=[GOOD, 1, 2, 3, 4, GOOD])
-        body = await counted(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+        body = await problem_with_counts(response, HTTPStatus.UNPROCESSABLE_ENTITY)
         assert (body["accepted"], body["refused"]) == (1, 3)
 
-    async def test_items_ahead_of_the_brokers_clock_are_refused_as_the_worker_will(
+    async def test_items_ahead_of_the_brokers_clock_are_refused_as_the_worker_rejects_them(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         gateway.broker.ahead = -HOUR
@@ -704,7 +723,7 @@ class TestMany:
         answer = await (await client.post("/status", json=[GOOD, fresh])).json()
         assert (answer["accepted"], answer["refused"]) == (1, 1)
         assert answer["items"][0]["index"] == 1
-        assert gateway.broker.dead_letters() == [], "the worker keeps it"
+        assert gateway.broker.dead_letters() == [], "the worker writes the dead letter"
 
     @pytest.mark.parametrize(
         ("body", "status"),
@@ -714,27 +733,29 @@ class TestMany:
             (b'"text"', HTTPStatus.UNPROCESSABLE_ENTITY),
         ],
     )
-    async def test_a_body_that_is_neither_is_kept_whole(
+    async def test_a_body_that_is_neither_an_array_nor_lines_is_stored_whole(
         self, client: TestClient, gateway: FakeGateway, body: bytes, status: HTTPStatus
     ) -> None:
         detail = await problem_of(await client.post("/status", data=body), status)
-        (letter,) = gateway.broker.dead_letters()
-        assert (letter.original, letter.reason) == (body, detail)
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert (dead_letter.original, dead_letter.reason) == (body, detail)
 
     @pytest.mark.parametrize("body", [b"", b" \n\n"])
-    async def test_nothing_says_what_to_send(self, client: TestClient, body: bytes) -> None:
+    async def test_the_error_about_an_empty_batch_says_what_to_send(
+        self, client: TestClient, body: bytes
+    ) -> None:
         response = await client.post("/status", data=body)
         assert response.status in {HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_REQUEST}
         assert "the body is empty: it must be a JSON array" in await response.text()
 
-    async def test_a_deeply_nested_item_is_refused_and_kept(
+    async def test_a_deeply_nested_item_is_rejected_and_stored(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         body = f"[{'[' * 900}{']' * 900}, {json.dumps(GOOD)}]".encode()
         answer = await (await client.post("/status", data=body)).json()
         assert (answer["accepted"], answer["refused"]) == (1, 1)
-        (letter,) = gateway.broker.dead_letters()
-        assert letter.original == b"[" * 900 + b"]" * 900
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert dead_letter.original == b"[" * 900 + b"]" * 900
 
     async def test_an_array_above_its_limit_is_413(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
@@ -746,10 +767,10 @@ class TestMany:
         )
         assert detail == "the body is larger than 1,000 bytes"
         assert gateway.broker.polls() == []
-        (letter,) = gateway.broker.dead_letters()
-        assert (letter.original, letter.truncated) == (body[:1000], True)
+        (dead_letter,) = gateway.broker.dead_letters()
+        assert (dead_letter.original, dead_letter.truncated) == (body[:1000], True)
 
-    async def test_lines_above_the_limit_are_413_and_what_came_before_counts(
+    async def test_lines_above_the_limit_are_413_and_earlier_lines_count(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(status_body, "MAX_STREAM_BYTES", 1000)
@@ -760,12 +781,12 @@ class TestMany:
                 await asyncio.sleep(0.001)
 
         response = await client.post("/status", data=lines())
-        body = await counted(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        body = await problem_with_counts(response, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         assert "1,000 bytes" in body["detail"]
         assert 0 < body["accepted"] < 20
         assert sum(len(polls) for _, polls in gateway.broker.polls()) == body["accepted"]
 
-    async def test_lines_are_taken_while_the_body_is_still_coming(
+    async def test_lines_are_sent_while_the_body_is_still_being_received(
         self, client: TestClient, gateway: FakeGateway
     ) -> None:
         async def lines() -> AsyncIterator[bytes]:
@@ -780,10 +801,10 @@ class TestMany:
     async def test_a_silent_broker_is_503_with_counts(
         self, client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(outgoing, "ANSWER_SECONDS", 0.02)
+        monkeypatch.setattr(publisher, "ANSWER_SECONDS", 0.02)
         gateway.broker.pause()
         response = await client.post("/status", data=ndjson(GOOD, 7))
-        body = await counted(response, HTTPStatus.SERVICE_UNAVAILABLE)
+        body = await problem_with_counts(response, HTTPStatus.SERVICE_UNAVAILABLE)
         assert (body["accepted"], body["refused"]) == (0, 1)
         assert response.headers["Retry-After"] == "5"
         gateway.broker.resume()
@@ -794,14 +815,14 @@ class TestMany:
         monkeypatch.setattr(poll_batch, "UNACKNOWLEDGED_ITEMS", 100)
         monkeypatch.setattr(status_body, "SLICE_ITEMS", 50)
         gateway.broker.pause()
-        asked = asyncio.create_task(client.post("/status", data=ndjson(*[GOOD] * 2000)))
+        request = asyncio.create_task(client.post("/status", data=ndjson(*[GOOD] * 2000)))
         await until_waiting(gateway, 1)
         await asyncio.sleep(0.05)
         assert gateway.unacknowledged.used <= 151 * POLL_BYTES
         gateway.broker.resume()
-        assert (await (await asked).json())["accepted"] == 2000
+        assert (await (await request).json())["accepted"] == 2000
 
-    async def test_a_slow_body_is_408_and_what_came_before_counts(
+    async def test_a_slow_body_is_408_and_earlier_lines_count(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(request_body, "IDLE_SECONDS", 0.05)
@@ -812,11 +833,11 @@ class TestMany:
             await hang.wait()
 
         response = await client.post("/status", data=lines())
-        body = await counted(response, HTTPStatus.REQUEST_TIMEOUT)
+        body = await problem_with_counts(response, HTTPStatus.REQUEST_TIMEOUT)
         assert body["accepted"] == 1
         hang.set()
 
-    async def test_a_client_that_leaves_in_the_middle_leaves_nothing_behind(
+    async def test_a_client_that_leaves_in_the_middle_of_a_body_leaves_nothing_behind(
         self, client: TestClient, gateway: FakeGateway, caplog: pytest.LogCaptureFixture
     ) -> None:
         async def lines() -> AsyncIterator[bytes]:
@@ -825,7 +846,7 @@ class TestMany:
                 await asyncio.sleep(0.001)
             raise ConnectionError
 
-        with pytest.raises(Exception):  # noqa: B017, PT011  whatever the client makes of it
+        with pytest.raises(Exception):  # noqa: B017, PT011  the client may raise any error
             await client.post("/status", data=lines())
         while gateway.bodies.budget.used or gateway.unacknowledged.used:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
@@ -845,14 +866,14 @@ class TestMany:
                 await asyncio.sleep(0.001)
 
         response = await client.post("/status", data=lines())
-        body = await counted(response, HTTPStatus.SERVICE_UNAVAILABLE)
+        body = await problem_with_counts(response, HTTPStatus.SERVICE_UNAVAILABLE)
         assert body["accepted"] >= 1
         assert response.headers["Retry-After"] == "5"
 
 
 @pytest.mark.parametrize("path", [ONE, "/status", f"/stores/{STORE}/timezone"])
-async def test_who_still_sends_when_the_server_stops_is_answered(path: str) -> None:
-    """The server reads nothing more then: whoever waited for the rest would wait in vain."""
+async def test_a_client_that_still_sends_when_the_server_stops_gets_an_answer(path: str) -> None:
+    """The server reads no more then, so a request that waited for its body would never end."""
     gateway = FakeGateway(STORE)
     method = "PUT" if path.endswith("timezone") else "POST"
     hang = asyncio.Event()
@@ -865,14 +886,14 @@ async def test_who_still_sends_when_the_server_stops_is_answered(path: str) -> N
 
     server = TestServer(create_app(gateway))
     async with TestClient(server) as client:
-        asked = asyncio.create_task(client.request(method, path, data=lines()))
+        request = asyncio.create_task(client.request(method, path, data=lines()))
         await sending.wait()
         while not gateway.bodies._open:  # noqa: ASYNC110  the server's tasks
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)
         assert server.runner is not None
         cleanup = asyncio.create_task(server.runner.cleanup())
-        response = await asked
+        response = await request
         assert response.status == HTTPStatus.SERVICE_UNAVAILABLE
         assert response.headers["Retry-After"] == "5"
         if path == "/status":
@@ -882,7 +903,7 @@ async def test_who_still_sends_when_the_server_stops_is_answered(path: str) -> N
     assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0
 
 
-async def test_a_connection_that_is_lost_meanwhile_takes_nothing_and_costs_nothing(
+async def test_polls_for_a_lost_connection_are_refused_and_hold_no_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     gateway = FakeGateway(STORE)
@@ -900,7 +921,7 @@ async def test_a_connection_that_is_lost_meanwhile_takes_nothing_and_costs_nothi
     assert gateway.unacknowledged.used == 0
 
 
-async def test_a_stop_waits_for_what_is_under_way() -> None:
+async def test_a_stop_waits_for_records_in_flight() -> None:
     gateway = FakeGateway(STORE)
     (sent,) = await gateway.ingestion.send_polls({STORE: [(NOON_US, True)]})
     assert gateway.unacknowledged.used == POLL_BYTES
@@ -910,7 +931,7 @@ async def test_a_stop_waits_for_what_is_under_way() -> None:
     assert gateway.unacknowledged.used == 0
 
 
-async def test_a_method_that_is_not_there(client: TestClient) -> None:
+async def test_polls_cannot_be_read_by_get(client: TestClient) -> None:
     await problem_of(await client.get("/status"), HTTPStatus.METHOD_NOT_ALLOWED)
 
 

@@ -1,4 +1,4 @@
-"""The connection over a producer that fails and hangs as the test says."""
+"""The connection replaces a producer that fails, and stops even when its clients hang."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from aiokafka.errors import (
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from api.kafka import connection as module
-from api.kafka import shutdown as ending
+from api.kafka import shutdown
 from api.kafka.connection import KafkaConnection
 from api.kafka.publisher import acknowledged_at
 from stream_app.contracts.topics import MAX_STATE_BYTES, STORE_STATUS
@@ -29,11 +29,11 @@ class Producer:
     """Stands in for AIOKafkaProducer.
 
     Attributes:
-        refuses: raised when a batch is handed over.
-        fails: what becomes of a record that was taken; None: it is acknowledged at 5 ms.
-        away: how often it cannot connect.
+        refuses: raised when a batch is sent; None: it is accepted.
+        fails: the error of every accepted record; None: it is acknowledged at 5 ms.
+        away: number of attempts to connect that fail.
         hangs: whether it never stops.
-        taken: how many records were in each batch that was handed over.
+        batch_sizes: number of records in each accepted batch.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Producer:
         self.fails: Exception | None = None
         self.away = 0
         self.hangs = False
-        self.taken: list[int] = []
+        self.batch_sizes: list[int] = []
         self.events: list[str] = []
 
     async def start(self) -> None:
@@ -62,7 +62,7 @@ class Producer:
         assert partition == 0
         if self.refuses:
             raise self.refuses
-        self.taken.append(batch.record_count())
+        self.batch_sizes.append(batch.record_count())
         future = asyncio.get_running_loop().create_future()
         if self.fails:
             future.set_exception(self.fails)
@@ -99,7 +99,7 @@ class Bench:
 
         monkeypatch.setattr(module, "ensure_topics", no_topics)
         monkeypatch.setattr(module, "_RETRY_SECONDS", 0.001)
-        monkeypatch.setattr(ending, "SHUTDOWN_SECONDS", 0.02)
+        monkeypatch.setattr(shutdown, "SHUTDOWN_SECONDS", 0.02)
         self.reader, self.view = Reader(), Reader()
         left = list(producers)
         self.connection = KafkaConnection(
@@ -123,7 +123,7 @@ class Bench:
                 await asyncio.sleep(0.001)
 
 
-async def test_nobody_passes_before_the_views_have_caught_up(
+async def test_no_request_is_served_before_the_views_have_caught_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bench = Bench(monkeypatch)
@@ -158,7 +158,9 @@ async def test_a_producer_whose_record_failed_is_replaced(
     await bench.connection.stop()
 
 
-async def test_many_failures_at_once_replace_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_failures_at_once_replace_the_producer_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     broken, whole = Producer(), Producer()
     bench = Bench(monkeypatch, broken, whole)
     await bench.connect()
@@ -169,7 +171,7 @@ async def test_many_failures_at_once_replace_it_once(monkeypatch: pytest.MonkeyP
     await bench.connection.stop()
 
 
-async def test_a_broken_producer_that_does_not_end_is_left_behind(
+async def test_a_broken_producer_that_does_not_stop_is_replaced_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     broken = Producer()
@@ -183,7 +185,7 @@ async def test_a_broken_producer_that_does_not_end_is_left_behind(
     await bench.connection.stop()
 
 
-async def test_a_record_that_no_batch_takes_breaks_no_producer(
+async def test_a_record_that_fits_in_no_batch_breaks_no_producer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sound = Producer()
@@ -201,11 +203,11 @@ async def test_records_that_come_together_share_a_request(monkeypatch: pytest.Mo
     bench = Bench(monkeypatch, sound)
     await bench.connect()
     assert set(await asyncio.gather(*(bench.send() for _ in range(20)))) == {5_000}
-    assert sound.taken == [20]
+    assert sound.batch_sizes == [20]
     await bench.connection.stop()
 
 
-async def test_what_is_urgent_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_urgent_record_waits_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LINGER_SECONDS", 3600)
     sound = Producer()
     bench = Bench(monkeypatch, sound)
@@ -213,24 +215,26 @@ async def test_what_is_urgent_waits_for_no_other(monkeypatch: pytest.MonkeyPatch
     assert await bench.send(at_once=True) == 5_000
     lingering = asyncio.create_task(bench.send())
     await asyncio.sleep(0)
-    assert sound.taken == [1]
+    assert sound.batch_sizes == [1]
     await bench.connection.stop()
-    assert await lingering == 5_000, "what was taken is sent before the end"
+    assert await lingering == 5_000, "what was accepted is sent before the end"
 
 
-async def test_it_stops_whatever_its_clients_do(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_connection_stops_whatever_its_clients_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     stubborn = Producer()
     stubborn.hangs = True
     bench = Bench(monkeypatch, stubborn)
     await bench.connect()
-    # what a consumer raises that is stopped while its broker is away
+    # a consumer that is stopped while its broker is away raises such errors
     bench.reader.stop_error = asyncio.CancelledError()
     bench.view.stop_error = KafkaConnectionError()
     await bench.connection.stop()
     assert stubborn.events == ["start", "stop"]
 
 
-async def test_it_stops_while_it_is_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_connection_stops_while_it_is_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
     away = Producer()
     away.away = 10**9
     bench = Bench(monkeypatch, *[away] * 10_000)

@@ -1,4 +1,4 @@
-"""How old the data is: by what the brokers have and the workers have applied."""
+"""The age of the data follows from the end offsets of the brokers and the applied offsets."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ SOURCE = ("store-status", 0)
 
 
 class Workers:
-    """A partition whose records and whose owner a test moves on.
+    """A partition whose records and whose owner a test changes.
 
     Attributes:
-        end: how far its records reach.
-        applied: how many of them are applied.
-        error: raised where the brokers are asked.
-        hangs: whether they never answer.
-        unowned: why nobody owns it.
+        end: its end offset.
+        applied: its applied offset.
+        error: raised by every request to the brokers; None: they answer.
+        hangs: whether the brokers never answer.
+        unowned: why no worker owns it; None: one does.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Workers:
 
 
 class Harness:
-    """The age of data, with a clock."""
+    """The age of the data, by workers and a clock that a test sets."""
 
     def __init__(self) -> None:
         self.now = START
@@ -71,16 +71,16 @@ class Harness:
         return self.age.now()
 
 
-async def test_what_is_applied_is_as_new_as_the_question() -> None:
+async def test_applied_data_is_as_new_as_the_check() -> None:
     harness = Harness()
     assert await harness.at(1) == Freshness(START + SECOND, START + SECOND)
 
 
-async def test_workers_that_stand_still_are_told_with_the_time_that_they_reached() -> None:
+async def test_workers_that_stand_still_are_reported_with_the_time_that_they_reached() -> None:
     harness = Harness()
     await harness.at(1)
     harness.workers.end = 5
-    assert (await harness.at(4)).part is None  # a busy moment
+    assert (await harness.at(4)).part is None  # a short delay is no reason
     late = await harness.at(20)
     assert (late.as_of, late.part) == (START + SECOND, "workers")
     assert late.reason == "the workers are still applying what came in"
@@ -89,7 +89,7 @@ async def test_workers_that_stand_still_are_told_with_the_time_that_they_reached
     assert (await harness.at(21)).reason == "no worker owns partition 0 now"
     harness.workers.unowned = None
 
-    # what came in at four is applied, what came in later is not
+    # the records of second 4 are applied, later ones are not
     harness.workers.end, harness.workers.applied = 9, 5
     assert (await harness.at(22)).as_of == START + 21 * SECOND
     harness.workers.applied = 9
@@ -104,7 +104,7 @@ async def test_workers_that_apply_nothing_are_late_from_the_first_answer_on() ->
     assert (await harness.at(16)).part == "workers"
 
 
-async def test_without_an_owner_the_data_grows_old_though_nothing_comes_in() -> None:
+async def test_without_an_owner_the_data_becomes_old_even_without_new_records() -> None:
     harness = Harness()
     await harness.at(1)
     harness.workers.unowned = "no worker owns partition 0 now"
@@ -114,13 +114,13 @@ async def test_without_an_owner_the_data_grows_old_though_nothing_comes_in() -> 
 
 
 @pytest.mark.parametrize("hangs", [True, False])
-async def test_a_lost_broker_is_told_at_once_and_so_is_its_return(
+async def test_a_lost_broker_is_reported_at_once_and_so_is_its_return(
     hangs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def nobody(*_: object) -> None:
+    async def no_reason(*_: object) -> None:
         return None
 
-    monkeypatch.setattr(connectivity, "why_unusable", nobody)
+    monkeypatch.setattr(connectivity, "why_unusable", no_reason)
     monkeypatch.setattr(connectivity, "PATIENCE_SECONDS", 0)
     harness = Harness()
     await harness.at(1)
@@ -134,7 +134,7 @@ async def test_a_lost_broker_is_told_at_once_and_so_is_its_return(
     assert await harness.at(4) == Freshness(START + 4 * SECOND, START + 4 * SECOND)
 
 
-async def test_samples_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_number_of_waiting_samples_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_SAMPLES", 3)
     harness = Harness()
     for second in range(10):

@@ -1,4 +1,4 @@
-"""When a partition counts as silent."""
+"""A partition counts as silent when it acknowledges nothing for too long."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from stream_app.kafka.batch_producer import BatchMetadata
 from tests.fakes import SETTINGS
 
 KEY = b"k"
-TAKEN = BatchMetadata(3, 77)
+ACKNOWLEDGED = BatchMetadata(3, 77)
 
 
 class Bench:
@@ -48,12 +48,12 @@ class Bench:
         return False
 
 
-async def test_nothing_under_way_is_no_silence() -> None:
+async def test_a_partition_without_records_in_flight_is_not_silent() -> None:
     bench = Bench()
     bench.time = 1000
     assert not bench.silent()
     (sent,) = bench.send_many()
-    bench.answers[0].set_result(TAKEN)
+    bench.answers[0].set_result(ACKNOWLEDGED)
     assert await acknowledged_at(sent) == 77
     await asyncio.sleep(0)
     bench.time = 2000
@@ -61,7 +61,7 @@ async def test_nothing_under_way_is_no_silence() -> None:
     assert bench.budget.used == 0
 
 
-async def test_a_partition_that_acknowledges_nothing_for_too_long_takes_no_more() -> None:
+async def test_a_partition_that_acknowledges_nothing_for_too_long_accepts_no_more() -> None:
     bench = Bench()
     bench.send_many()
     bench.time = ANSWER_SECONDS
@@ -71,7 +71,7 @@ async def test_a_partition_that_acknowledges_nothing_for_too_long_takes_no_more(
     assert not bench.silent(STORE_STATUS)
     with pytest.raises(BrokerUnavailableError, match="has not acknowledged"):
         bench.publisher.send(DEAD_LETTERS, KEY, b"v")
-    bench.answers[0].set_result(TAKEN)
+    bench.answers[0].set_result(ACKNOWLEDGED)
     await bench.publisher.drain(60)
     assert not bench.silent()
 
@@ -82,41 +82,41 @@ async def test_a_slow_partition_is_not_silent() -> None:
     for number in range(9):
         bench.time += ANSWER_SECONDS - 0.1
         assert not bench.silent()
-        bench.answers[number].set_result(TAKEN)
+        bench.answers[number].set_result(ACKNOWLEDGED)
         await asyncio.sleep(0)
     bench.time += ANSWER_SECONDS + 0.1
     assert bench.silent()
     bench.answers[9].set_exception(BrokerUnavailableError("away"))
     await bench.publisher.drain(60)
     await asyncio.sleep(0)
-    assert not bench.silent(), "what failed for good holds up nothing"
+    assert not bench.silent(), "a failed record holds up no other"
     assert bench.budget.used == 0
 
 
-async def test_a_full_budget_takes_no_more() -> None:
+async def test_a_full_budget_accepts_no_more() -> None:
     bench = Bench(limit=1000)
     bench.send_many()
     with pytest.raises(OverloadedError):
         bench.publisher.send(DEAD_LETTERS, KEY, b"v")
-    bench.answers[0].set_result(TAKEN)
+    bench.answers[0].set_result(ACKNOWLEDGED)
     await bench.publisher.drain(60)
     bench.send_many()
 
 
-async def test_records_of_a_batch_are_given_back_together() -> None:
+async def test_the_memory_of_a_batch_is_released_together() -> None:
     bench = Bench(limit=2000)
     bench.shared = True
     first, second, third = bench.send_many(3)
     assert first is second is third
-    taken = bench.budget.used
-    assert taken > 3 * len(KEY)
-    bench.answers[0].set_result(TAKEN)
+    used = bench.budget.used
+    assert used > 3 * len(KEY)
+    bench.answers[0].set_result(ACKNOWLEDGED)
     await bench.publisher.drain(60)
     await asyncio.sleep(0)
     assert bench.budget.used == 0
 
 
-async def test_what_cannot_be_handed_over_costs_nothing() -> None:
+async def test_a_record_that_cannot_be_sent_holds_no_memory() -> None:
     bench = Bench()
     bench.lost = True
     with pytest.raises(BrokerUnavailableError):
@@ -126,7 +126,7 @@ async def test_what_cannot_be_handed_over_costs_nothing() -> None:
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
-async def test_the_outcome_of_what_never_arrives_is_an_error(end: str) -> None:
+async def test_a_record_that_never_arrives_is_an_error(end: str) -> None:
     bench = Bench()
     (sent,) = bench.send_many()
     if end == "failed":
@@ -137,7 +137,7 @@ async def test_the_outcome_of_what_never_arrives_is_an_error(end: str) -> None:
         await acknowledged_at(sent)
 
 
-async def test_who_gives_up_waiting_cancels_nothing_for_the_others() -> None:
+async def test_a_task_that_stops_waiting_does_not_cancel_the_others() -> None:
     bench = Bench()
     bench.shared = True
     first, second = bench.send_many(2)
@@ -145,5 +145,5 @@ async def test_who_gives_up_waiting_cancels_nothing_for_the_others() -> None:
     await asyncio.sleep(0)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    bench.answers[0].set_result(TAKEN)
+    bench.answers[0].set_result(ACKNOWLEDGED)
     assert await acknowledged_at(second) == 77

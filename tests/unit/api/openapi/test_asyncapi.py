@@ -1,4 +1,4 @@
-"""The description of the topics: whole, valid, and of records as we write them."""
+"""The description of the topics is whole and valid, and fits the records that we write."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ DOCUMENT = asyncapi(SETTINGS)
 RECORDS = DescribedRecords(DOCUMENT)
 
 
-async def test_it_is_served(client: TestClient) -> None:
+async def test_the_description_is_served(client: TestClient) -> None:
     response = await client.get("/asyncapi.json")
     assert response.headers["Content-Type"] == "application/json"
     assert await response.json() == DOCUMENT
 
 
-def test_it_is_a_valid_document_of_valid_schemas() -> None:
+def test_the_description_is_a_valid_document_of_valid_schemas() -> None:
     meta_schema = json.loads(META_SCHEMA.read_text())
     errors = Draft7Validator(meta_schema).iter_errors(DOCUMENT)
     assert [(error.message[:300], list(error.path)) for error in errors] == []
@@ -97,7 +97,7 @@ def test_topics_are_described_as_they_are_created() -> None:
 
 
 @given(wire.poll_batches, wire.instants)
-def test_polls(batch: Any, instant: int) -> None:
+def test_polls_are_described(batch: Any, instant: int) -> None:
     one = encode_poll(batch.store_id, instant, active=True)
     assert RECORDS.message(STORE_STATUS.name, one) == "PollRecord"
     many = encode_poll_batch(batch.store_id, batch.polls)
@@ -105,7 +105,7 @@ def test_polls(batch: Any, instant: int) -> None:
 
 
 @given(wire.poll_batches)
-def test_packed_polls(batch: Any) -> None:
+def test_packed_polls_are_described(batch: Any) -> None:
     value = encode_packed_batch(batch.store_id, poll_set(batch.polls))
     assert RECORDS.message(STORE_STATUS.name, value) == "PackedPollBatch"
     for other in (value[:-1], value + b"1", b"\xf8\x02" + value[2:], value[:38]):
@@ -116,12 +116,12 @@ def test_packed_polls(batch: Any) -> None:
     "rows",
     [[], [(0, "09:00", "17:00")], [(6, "9:00:00", "24:00"), (0, "00:00:00.5", "23:59:59.999999")]],
 )
-def test_hours(rows: list[Any]) -> None:
+def test_business_hours_are_described(rows: list[Any]) -> None:
     value = encode_hours(STORE, rows)
     assert RECORDS.message(STORE_BUSINESS_HOURS.name, value) == "HoursRecord"
 
 
-def test_the_header_of_what_a_worker_forwards() -> None:
+def test_the_header_of_a_forwarded_record_is_described() -> None:
     headers = DOCUMENT["components"]["messages"]["TimezoneRecord"]["headers"]
     validator = Draft7Validator({**headers, "components": DOCUMENT["components"]})
     validator.validate({ORIGIN_HEADER: json.loads(encode_origin(RecordOrigin(5, 1, 0)))})
@@ -129,7 +129,9 @@ def test_the_header_of_what_a_worker_forwards() -> None:
 
 
 @given(wire.zone_records, wire.store_records, wire.watermarks)
-def test_zones_stores_and_watermarks(zone: Any, store: Any, watermark: Any) -> None:
+def test_timezones_stores_and_watermarks_are_described(
+    zone: Any, store: Any, watermark: Any
+) -> None:
     value = encode_timezone(zone.store_id, zone.timezone)
     assert RECORDS.message(STORE_TIMEZONES.name, value) == "TimezoneRecord"
     assert RECORDS.message(STORES.name, encode_store(store)) == "StoreRecord"
@@ -137,7 +139,7 @@ def test_zones_stores_and_watermarks(zone: Any, store: Any, watermark: Any) -> N
 
 
 @given(wire.report_requests)
-def test_requests(request: Any) -> None:
+def test_requests_are_described(request: Any) -> None:
     written = encode_request(request)
     name = RECORDS.message(REPORT_REQUESTS.name, written)
     assert RECORDS.message(STORE_QUERIES.name, written) == name
@@ -155,7 +157,7 @@ def test_requests(request: Any) -> None:
     )
 
 
-def piece(form: ReportSpec) -> ResultChunk:
+def result_chunk(form: ReportSpec) -> ResultChunk:
     head, rows = fleet_content(form)
     return ResultChunk(
         0, 8, "a", 0, 1, NOON, rows, common_provenance(SETTINGS), OFFSETS, head["columns"]
@@ -184,12 +186,12 @@ def piece(form: ReportSpec) -> ResultChunk:
             "ReportComplete",
         ),
         *(
-            (ReportEvent(REPORT, "running", 5, chunk=piece(form)), "ReportPiece")
+            (ReportEvent(REPORT, "running", 5, chunk=result_chunk(form)), "ReportPiece")
             for form in FORMS.values()
         ),
     ],
 )
-def test_results(event: ReportEvent, name: str) -> None:
+def test_results_are_described(event: ReportEvent, name: str) -> None:
     for topic in (REPORT_RESULTS, QUERY_RESULTS):
         assert RECORDS.message(topic.name, encode_event(event)) == name
 
@@ -214,21 +216,21 @@ sources = st.one_of(
         st.booleans(),
     )
 )
-def test_dead_letters(letter: DeadLetter) -> None:
-    value = encode_dead_letter(letter)
+def test_dead_letters_are_described(dead_letter: DeadLetter) -> None:
+    value = encode_dead_letter(dead_letter)
     assert RECORDS.message(DEAD_LETTERS.name, value) == "DeadLetterRecord"
 
 
 def test_every_field_says_what_it_means() -> None:
-    """In a docstring below the field; the topics' page of the documentation shows it."""
+    """The docstring below a field is its description, which the page of the topics shows."""
     schemas = DOCUMENT["components"]["schemas"]
-    silent = [
+    undescribed = [
         f"{name}.{field}"
         for name, schema in schemas.items()
         for field, shape in schema["properties"].items()
         if not shape.get("description")
     ]
-    assert silent == []
+    assert undescribed == []
 
 
 @pytest.mark.parametrize(
@@ -249,5 +251,5 @@ def test_every_field_says_what_it_means() -> None:
         (REPORT_RESULTS, {"report_id": REPORT, "status": "done", "at": wire.NOON}),
     ],
 )
-def test_what_readers_refuse_is_described_as_nothing(topic: TopicSpec, value: Any) -> None:
+def test_a_record_that_readers_reject_fits_no_description(topic: TopicSpec, value: Any) -> None:
     assert RECORDS.matching(topic.name, wire.wire(value)) == []

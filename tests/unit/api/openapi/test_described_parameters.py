@@ -1,4 +1,4 @@
-"""Nothing that a query says is ignored: at every route, by every method that it answers."""
+"""No parameter of a query is ignored, on any route and by any method."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def is_page(route: tuple[str, str]) -> bool:
     return (method.replace("HEAD", "GET"), path) in not_described
 
 
-ASKED = [route for route in ROUTES if not is_page(route)]
+DESCRIBED = [route for route in ROUTES if not is_page(route)]
 PAGES = [route for route in ROUTES if is_page(route)]
 LISTS = {"state", "columns"}
-"""Parameters that may be said more than once."""
+"""Parameters that may be given more than once."""
 
 ONE_VALUE = [
     (method, path, parameter.name)
@@ -52,13 +52,13 @@ ONE_VALUE = [
 
 
 def test_there_are_routes_of_every_kind() -> None:
-    assert {method for method, _ in ASKED} >= {"GET", "HEAD", "POST", "PUT", "DELETE"}
-    assert ("HEAD", "/healthz") in ASKED
+    assert {method for method, _ in DESCRIBED} >= {"GET", "HEAD", "POST", "PUT", "DELETE"}
+    assert ("HEAD", "/healthz") in DESCRIBED
     assert ("HEAD", "/") in PAGES
 
 
 async def refusal(client: Any, method: str, path: str, query: str) -> str:
-    """The detail of a 422; of HEAD, which has no body, nothing."""
+    """Return the detail of a 422, or no text for HEAD, whose answer has no body."""
     response = await client.request(method, path.format_map(VALUES) + query, data=b"{}")
     if method == "HEAD":
         assert response.status == HTTPStatus.UNPROCESSABLE_ENTITY
@@ -66,7 +66,7 @@ async def refusal(client: Any, method: str, path: str, query: str) -> str:
     return await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-@pytest.mark.parametrize(("method", "path"), ASKED, ids=lambda text: text)
+@pytest.mark.parametrize(("method", "path"), DESCRIBED, ids=lambda text: text)
 async def test_an_unknown_parameter_is_refused_and_does_nothing(
     client: TestClient, gateway: FakeGateway, method: str, path: str
 ) -> None:
@@ -79,8 +79,8 @@ async def test_an_unknown_parameter_is_refused_and_does_nothing(
 
 
 @pytest.mark.parametrize("query", ["?timestamp_utc=2023-01-25T00:00:00Z", "?store_id=" + STORE])
-@pytest.mark.parametrize("path", [path for method, path in ASKED if method == "POST"])
-async def test_what_belongs_into_the_body_is_refused_beside_it(
+@pytest.mark.parametrize("path", [path for method, path in DESCRIBED if method == "POST"])
+async def test_a_field_of_the_body_is_refused_as_a_parameter(
     client: TestClient, gateway: FakeGateway, path: str, query: str
 ) -> None:
     detail = await refusal(client, "POST", path, query)
@@ -89,7 +89,7 @@ async def test_what_belongs_into_the_body_is_refused_beside_it(
 
 
 @pytest.mark.parametrize(("method", "path", "name"), ONE_VALUE)
-async def test_a_parameter_is_said_once_and_with_a_value(
+async def test_a_parameter_must_be_given_once_and_with_a_value(
     client: TestClient, method: str, path: str, name: str
 ) -> None:
     for value in ("", "%20", "+"):
@@ -99,7 +99,7 @@ async def test_a_parameter_is_said_once_and_with_a_value(
     assert detail == f"{name} is there 2 times: say it once"
 
 
-async def test_states_may_be_said_more_than_once(client: TestClient) -> None:
+async def test_states_may_be_given_more_than_once(client: TestClient) -> None:
     for query in ("state=up&state=down", "state=up,down"):
         response = await client.get(f"/fleet?{query}")
         assert response.status == HTTPStatus.OK
@@ -109,17 +109,17 @@ async def test_states_may_be_said_more_than_once(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), PAGES)
-async def test_a_page_for_people_takes_what_others_add_to_its_address(
+async def test_a_page_for_people_accepts_unknown_parameters(
     client: TestClient, method: str, path: str
 ) -> None:
     path = path.format_map(VALUES)
-    asked = await client.request(method, path + "?utm_source=mail&state=down&state=")
+    with_parameters = await client.request(method, path + "?utm_source=mail&state=down&state=")
     plain = await client.request(method, path)
-    assert asked.status == plain.status
+    assert with_parameters.status == plain.status
 
 
 @pytest.mark.parametrize("path", ["/status.json", "/badges/fleet.svg", "/badges/{store_id}.svg"])
-async def test_the_status_page_on_its_own_port_refuses_the_same(path: str) -> None:
+async def test_the_status_page_on_its_own_port_refuses_unknown_parameters_too(path: str) -> None:
     gateway = FakeGateway(STORE)
     async with TestClient(TestServer(public_app(gateway.public_status))) as client:
         detail = await refusal(client, "GET", path, "?nonsense=1")
@@ -127,24 +127,26 @@ async def test_the_status_page_on_its_own_port_refuses_the_same(path: str) -> No
     assert ("GET", MOUNTED_AT + path) in OPERATIONS
 
 
-def test_every_operation_says_so() -> None:
+def test_every_operation_describes_this_refusal() -> None:
     document = openapi(create_app(FakeGateway()), RESOURCES)
-    told = [
+    descriptions = [
         operation["responses"]["422"]["description"]
         for methods in document["paths"].values()
         for operation in methods.values()
     ]
-    assert len(told) == len(OPERATIONS)
-    assert all("A query parameter is unknown, empty, or given twice." in text for text in told)
+    assert len(descriptions) == len(OPERATIONS)
+    assert all(
+        "A query parameter is unknown, empty, or given twice." in text for text in descriptions
+    )
 
 
 @pytest.mark.parametrize(
     ("method", "path"), [key for key in OPERATIONS if 422 not in OPERATIONS[key].answers]
 )
-async def test_where_nothing_else_is_refused_the_answer_is_as_described(
+async def test_an_operation_that_refuses_nothing_else_answers_as_described(
     client: TestClient, method: str, path: str
 ) -> None:
-    # test_openapi.py holds the others
+    # test_openapi.py tests the other operations
     response = await client.request(method, path.format_map(VALUES) + "?nonsense=1")
     content = await response.json(content_type=None)
     described_problem = load_description()[path][method].definition.raw["responses"]["422"][

@@ -1,4 +1,4 @@
-"""The page that shows the API."""
+"""The page `/docs` shows the API with files of this server alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_the_page_needs_no_other_host_and_no_script_within_it(client: Test
     assert not re.search(r"<script(?! src)|<style|style=|https?:", await response.text())
 
 
-async def test_what_a_browser_has_is_not_sent_again(client: TestClient) -> None:
+async def test_a_file_that_a_browser_has_is_not_sent_again(client: TestClient) -> None:
     first = await client.get("/docs/swagger-ui.css")
     again = await client.get(
         "/docs/swagger-ui.css", headers={"If-None-Match": first.headers["ETag"]}

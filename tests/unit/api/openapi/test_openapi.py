@@ -1,4 +1,4 @@
-"""The description of the API: whole, valid, and of answers that there really are."""
+"""The description of the API is whole and valid, and fits the answers of the API."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def application(gateway: FakeGateway | None = None) -> web.Application:
     return create_app(gateway or FakeGateway())
 
 
-async def test_it_is_served(client: TestClient) -> None:
+async def test_the_description_is_served(client: TestClient) -> None:
     response = await client.get("/openapi.json")
     assert response.headers["Content-Type"] == "application/json"
     document = await response.json()
@@ -59,7 +59,7 @@ async def test_it_is_served(client: TestClient) -> None:
     assert document["info"]["version"] == __version__
 
 
-def test_it_is_a_valid_document() -> None:
+def test_the_description_is_a_valid_document() -> None:
     schema.validate()
     operations = [
         operation
@@ -96,8 +96,8 @@ def test_limits_are_those_of_the_code() -> None:
     assert store_ids["maxItems"] == MAX_STORES_NAMED
 
 
-NEVER_HEARD_OF = "22222222-0000-4000-8000-000000000000"
-SETTINGS_WITH_PAGE = SETTINGS.replace(public_stores=f"{STORE}=Downtown,{NEVER_HEARD_OF}")
+UNKNOWN_PUBLIC_STORE = "22222222-0000-4000-8000-000000000000"
+SETTINGS_WITH_PAGE = SETTINGS.replace(public_stores=f"{STORE}=Downtown,{UNKNOWN_PUBLIC_STORE}")
 
 
 class Call(NamedTuple):
@@ -117,27 +117,27 @@ BUSY = {"reading": 0}
 
 def fleet(form: ReportSpec) -> dict[str, Any]:
     head, rows = fleet_content(form)
-    told = report("complete", content=head, parts=(1, 1))
-    return {**told, "rows": {REPORT: [[orjson.dumps(rows)]]}}
+    reports = report("complete", content=head, parts=(1, 1))
+    return {**reports, "rows": {REPORT: [[orjson.dumps(rows)]]}}
 
 
-def report(status: Any, **told: Any) -> dict[str, Any]:
-    return {"reports": {REPORT: report_state(REPORT, status, **told)}}
+def report(status: Any, **fields: Any) -> dict[str, Any]:
+    return {"reports": {REPORT: report_state(REPORT, status, **fields)}}
 
 
-def one(form: ReportSpec) -> dict[str, Any]:
+def one_store(form: ReportSpec) -> dict[str, Any]:
     return report("complete", content=store_content(form))
 
 
 def changed() -> dict[str, Any]:
-    """A report that would be another one now, by its figures and by what they rest on."""
+    """Return a report that would have other figures and another provenance now."""
     content = store_content(ReportSpec())
     return report("complete", content={**content, "uptime_last_hour": 7, "lookback": "3h"})
 
 
 NO_PAGE = {"public_status": PublicStatus({}, None, None)}  # type: ignore[arg-type]
 DIFF = "GET /reports/{report_id}/diff"
-ASK, ASK_ALL = "POST /trigger_report/{store_id}", "POST /trigger_report"
+TRIGGER, TRIGGER_ALL = "POST /trigger_report/{store_id}", "POST /trigger_report"
 GET = "GET /get_report/{report_id}"
 POLL, POLLS = "POST /stores/{store_id}/status", "POST /status"
 HOURS, ZONE = "PUT /stores/{store_id}/business_hours", "PUT /stores/{store_id}/timezone"
@@ -151,32 +151,32 @@ ACTIVE = {"json": {"status": "active"}}
 ITEM = {"store_id": STORE, "status": "active"}
 
 CALLS = [
-    Call(ASK, 202, {}),
-    Call(ASK, 202, {}, {"headers": {"Idempotency-Key": "a"}}),
-    Call(ASK, 202, {}, {"json": {"start": "2024-03-01T00:00Z", "end": "2024-03-02T00:00Z"}}),
-    Call(ASK, 202, {}, {"json": {"duration": "P1DT2H", "daily": True, "exact": True}}),
-    Call(ASK, 400, {}, {"data": "no"}),
-    Call(ASK, 404, {}, store=UNKNOWN),
-    Call(ASK, 413, {}, {"data": b" " * (MAX_BODY_BYTES + 1)}),
+    Call(TRIGGER, 202, {}),
+    Call(TRIGGER, 202, {}, {"headers": {"Idempotency-Key": "a"}}),
+    Call(TRIGGER, 202, {}, {"json": {"start": "2024-03-01T00:00Z", "end": "2024-03-02T00:00Z"}}),
+    Call(TRIGGER, 202, {}, {"json": {"duration": "P1DT2H", "daily": True, "exact": True}}),
+    Call(TRIGGER, 400, {}, {"data": "no"}),
+    Call(TRIGGER, 404, {}, store=UNKNOWN),
+    Call(TRIGGER, 413, {}, {"data": b" " * (MAX_BODY_BYTES + 1)}),
     *(
         Call(label, 415, {}, {"data": "{}", "headers": {"Content-Encoding": "rot13"}})
-        for label in (ASK, ASK_ALL, POLL, POLLS, HOURS, ZONE)
+        for label in (TRIGGER, TRIGGER_ALL, POLL, POLLS, HOURS, ZONE)
     ),
-    Call(ASK, 422, {}, store="7"),
-    Call(ASK, 429, BUSY, {"json": {}}),
-    Call(ASK, 503, AWAY),
-    Call(ASK, 503, {"open": 10_000}),
-    Call(ASK_ALL, 202, {}),
-    Call(ASK_ALL, 400, {}, {"data": "no"}),
-    Call(ASK_ALL, 404, {}, {"json": {"store_ids": [UNKNOWN]}}),
-    Call(ASK_ALL, 413, {}, {"data": b" " * (MAX_STORES_BYTES + 1)}),
-    Call(ASK_ALL, 422, {}, {"json": {"store_ids": []}}),
-    Call(ASK_ALL, 429, BUSY, {"json": {}}),
-    Call(ASK_ALL, 503, AWAY),
+    Call(TRIGGER, 422, {}, store="7"),
+    Call(TRIGGER, 429, BUSY, {"json": {}}),
+    Call(TRIGGER, 503, AWAY),
+    Call(TRIGGER, 503, {"open": 10_000}),
+    Call(TRIGGER_ALL, 202, {}),
+    Call(TRIGGER_ALL, 400, {}, {"data": "no"}),
+    Call(TRIGGER_ALL, 404, {}, {"json": {"store_ids": [UNKNOWN]}}),
+    Call(TRIGGER_ALL, 413, {}, {"data": b" " * (MAX_STORES_BYTES + 1)}),
+    Call(TRIGGER_ALL, 422, {}, {"json": {"store_ids": []}}),
+    Call(TRIGGER_ALL, 429, BUSY, {"json": {}}),
+    Call(TRIGGER_ALL, 503, AWAY),
     *(
-        Call(GET, 200, told(form), {"headers": {"Accept": media}})
+        Call(GET, 200, make_report(form), {"headers": {"Accept": media}})
         for form in FORMS.values()
-        for told in (one, fleet)
+        for make_report in (one_store, fleet)
         for media in MEDIA
     ),
     Call(GET, 202, report("pending")),
@@ -255,10 +255,10 @@ CALLS = [
         )
     ),
     *(
-        Call(DIFF, 200, {**told(form), "requests": [asked]})
+        Call(DIFF, 200, {**make_report(form), "requests": [request]})
         for form in FORMS.values()
-        for told, asked in (
-            (one, ReportRequest(REPORT, STORE, spec=form)),
+        for make_report, request in (
+            (one_store, ReportRequest(REPORT, STORE, spec=form)),
             (fleet, FleetRequest(REPORT, spec=form)),
         )
     ),
@@ -300,13 +300,13 @@ CALLS = [
 ]
 
 HARD_TO_GET = {
-    408: "half a minute without a byte; test_packed_bodies.py does not wait so long",
-    500: "nobody knows how; test_problems.py makes one",
+    408: "half a minute without a byte, for which no test waits",
+    500: "no request causes one; test_problems.py makes one",
 }
 
 
 def read(response: requests.Response) -> None:
-    """All of it; of a stream the first event."""
+    """Read the whole answer, or the first event of a stream."""
     if response.headers["Content-Type"].startswith("text/event-stream"):
         lines = []
         for line in response.iter_lines(chunk_size=1):
@@ -343,13 +343,13 @@ def test_an_answer_is_as_described(call: Call) -> None:
     case.validate_response(response, checks=CONFORMANCE)
 
 
-def test_no_answer_is_described_that_nobody_has_seen() -> None:
-    told = {
+def test_every_described_answer_is_tested_here() -> None:
+    described_answers = {
         (f"{method} {path}", status)
         for (method, path), operation in OPERATIONS.items()
         for status in operation.answers
         if status not in HARD_TO_GET
     }
     seen = {(call.label, call.status) for call in CALLS}
-    assert told == {call for call in seen if call[1] not in HARD_TO_GET}
+    assert described_answers == {call for call in seen if call[1] not in HARD_TO_GET}
     assert (GET, HTTPStatus.INTERNAL_SERVER_ERROR) in seen
