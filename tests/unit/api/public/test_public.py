@@ -1,4 +1,4 @@
-"""Badges, and the status page of chosen stores, which shows and does nothing else."""
+"""Badges and the status page show the chosen stores and allow nothing else."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ PARTLY_KNOWN = "uptime hour: 50.00%, 25% no data"
 
 
 def text_of(svg: str) -> str:
-    """What a badge says; it must be well-formed."""
+    """Return the text of a badge, which must be well-formed SVG."""
     root = ElementTree.fromstring(svg)  # noqa: S314  it is our own
     title = root.find("{http://www.w3.org/2000/svg}title")
     assert title is not None
@@ -74,18 +74,20 @@ def store_now(figures: dict[str, Any] | None) -> StoreState:
         (store_now(SILENT), "hour", "uptime hour: no data"),
         (store_now(SILENT), "week", "uptime week: no data"),
         (store_now(FIGURES), "day", "uptime day: 100%"),
-        # never rounded up to what it is not
+        # never rounded up to 100%
         (store_now(FIGURES), "week", "uptime week: 99.99%"),
         (store_now(dict.fromkeys(FIGURES, 0)), "day", "uptime day: not open"),
         (store_now(None), "day", "uptime day: unknown"),
         (None, "day", "uptime day: unknown"),
     ],
 )
-def test_store_badges(store: StoreState | None, window: Any, text: str) -> None:
+def test_the_badge_of_a_store_shows_its_uptime(
+    store: StoreState | None, window: Any, text: str
+) -> None:
     assert text_of(store_badge(store, window)) == text
 
 
-def test_a_badge_draws_up_down_and_hatched_what_there_is_no_data_for() -> None:
+def test_a_badge_draws_uptime_and_downtime_and_hatches_time_without_data() -> None:
     partly = store_badge(store_now(FIGURES | {"unknown_downtime_last_hour": 15}), "hour")
     widths = [
         float(rect.get("width") or 0)
@@ -110,17 +112,19 @@ def test_a_badge_draws_up_down_and_hatched_what_there_is_no_data_for() -> None:
         (0, 0, 0, "stores up: none"),
     ],
 )
-def test_fleet_badges(up: int, closed: int, total: int, text: str) -> None:
+def test_the_badge_of_the_fleet_shows_how_many_stores_are_up(
+    up: int, closed: int, total: int, text: str
+) -> None:
     assert text_of(fleet_badge({"up": up, "closed": closed, "total": total})) == text
 
 
-async def test_a_badge_is_a_picture_that_runs_nothing(
+async def test_a_badge_is_a_picture_that_runs_no_script(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.poll(STORE, NOON, active=True)
     gateway.answers = [store_content(ReportSpec(), detailed=True)] * 2
     for path, text in (
-        # of its own question to the workers, which covers the poll before it
+        # a badge sends a query of its own, whose answer includes the poll before it
         (f"/badges/{STORE}.svg", "uptime week: 57.14%, 20% no data"),
         (f"/badges/{STORE.upper()}.svg?window=hour", "uptime hour: 100%"),
         (f"/badges/{STORE}.svg", "uptime week: unknown"),
@@ -142,7 +146,9 @@ async def test_a_badge_is_a_picture_that_runs_nothing(
         ("fleet.svg?window=day", HTTPStatus.UNPROCESSABLE_ENTITY),
     ],
 )
-async def test_badges_of_nothing(client: TestClient, path: str, status: HTTPStatus) -> None:
+async def test_the_badge_of_an_unknown_store_or_window_is_an_error(
+    client: TestClient, path: str, status: HTTPStatus
+) -> None:
     await problem_of(await client.get(f"/badges/{path}"), status)
 
 
@@ -155,7 +161,7 @@ def gateway_of(chosen: str) -> FakeGateway:
 
 @pytest.fixture
 def shown() -> FakeGateway:
-    """A gateway that shows two stores, one of which nobody has heard of yet."""
+    """Return a gateway that shows two stores, one of which has no poll yet."""
     gateway = gateway_of(f"{STORE}=Downtown,{UNKNOWN}")
     gateway.poll(STORE, NOON, active=False)
     return gateway
@@ -163,7 +169,7 @@ def shown() -> FakeGateway:
 
 @pytest.fixture
 async def outside(shown: FakeGateway) -> AsyncIterator[TestClient]:
-    """Who reaches the page's own port only; the API beside it keeps the fleet."""
+    """Yield a client of the page's own port, beside which the API runs the fleet."""
     async with TestClient(TestServer(public_site(shown.public_status, shown.settings))) as client:
         yield client
 
@@ -171,13 +177,13 @@ async def outside(shown: FakeGateway) -> AsyncIterator[TestClient]:
 async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: FakeGateway) -> None:
     whole = [STORE, "2024-03-09", "2024-03-09T06:00:00Z", "2024-03-10T06:00:00Z", 480, 20]
     today = [STORE, "2024-03-10", "2024-03-10T06:00:00Z", "2024-03-10T12:00:00Z", 60, 0]
-    basis = ["America/Chicago", "0a", 9, 0.5, None]
-    told = json.dumps([[*whole, *basis, 240, 10], [*today, *basis, 30, 0]]).encode()
-    shown.rows_of_every_report = [[told]]
+    provenance = ["America/Chicago", "0a", 9, 0.5, None]
+    rows = json.dumps([[*whole, *provenance, 240, 10], [*today, *provenance, 30, 0]]).encode()
+    shown.rows_of_every_report = [[rows]]
     form = ReportSpec(daily=True)
-    asked_for_figures = WorkersBehindError("later")
+    error_of_figures = WorkersBehindError("later")
     shown.answers = [
-        asked_for_figures,
+        error_of_figures,
         {"columns": form.columns, "further": extra_columns(form)},
     ]
     shown.age = Freshness(NOON, NOON)
@@ -240,22 +246,22 @@ async def test_the_page_shows_the_chosen_stores(outside: TestClient, shown: Fake
 def daily_rows(
     timezone_name: str, hours: list[tuple[int, str, str]], now: int
 ) -> list[dict[str, Any]]:
-    """The rows of a store that was active all the while, as a worker tells them."""
+    """Return the rows of a store that was always active, as a worker makes them."""
     form = ReportSpec(duration=module.SHOWN_DAYS * DAY, daily=True)
     tz = resolve_timezone(timezone_name, "UTC")
     start, end = form.span(now)
     polls = poll_set((at, True) for at in range(start - HOUR, end, HOUR))
     hours_of_week = WeeklyHours.from_rows(hours)
     rules = PollRules(lookback=HOUR, default_active=False, stale_after=2 * HOUR)
-    found = rows_of(form, STORE, StoreFacts(hours_of_week, tz, polls), now, rules)
-    basis = StoreProvenance(timezone_name, hours, "0a")
+    report_rows = rows_of(form, STORE, StoreFacts(hours_of_week, tz, polls), now, rules)
+    provenance = StoreProvenance(timezone_name, hours, "0a")
     fields = (*form.columns, *extra_columns(form))
-    rows = chunk_rows(found, basis)
+    rows = chunk_rows(report_rows, provenance)
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
 
-def test_a_day_of_which_the_beginning_is_not_told_is_no_bar() -> None:
-    """Open for an hour on Tuesdays, and it is Tuesday: a week ago that hour was over."""
+def test_a_day_whose_beginning_is_not_in_the_report_is_no_bar() -> None:
+    """The store is open for an hour on Tuesdays, and a week ago that hour was over already."""
     now = parse_instant("2026-11-10T17:00:00Z")
     days = module.shown_days(daily_rows("America/Vancouver", [(1, "09:00", "10:00")], now))
 
@@ -281,7 +287,7 @@ def test_each_bar_but_the_present_one_is_a_whole_local_day(timezone_name: str, h
         assert 7 <= len(days) <= module.SHOWN_DAYS
 
 
-async def test_it_says_what_keeps_the_status_from_being_updated(
+async def test_the_status_says_why_it_is_not_updated(
     outside: TestClient, shown: FakeGateway
 ) -> None:
     shown.age = Freshness(NOON + 120 * SECOND, NOON, "broker", "out of reach")
@@ -299,22 +305,22 @@ async def test_it_says_what_keeps_the_status_from_being_updated(
     }
 
 
-async def test_who_asks_often_makes_no_work(
+async def test_frequent_requests_cause_no_further_queries(
     outside: TestClient, shown: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(20):
         assert (await outside.get("/status.json")).status == HTTPStatus.OK
     days = [query for query in shown.queries if query.spec.daily]
-    (asked,) = days
+    (request,) = days
     form = ReportSpec(duration=module.SHOWN_DAYS * DAY, daily=True)
-    assert asked == FleetRequest(asked.report_id, (STORE,), NOON, spec=form)
+    assert request == FleetRequest(request.report_id, (STORE,), NOON, spec=form)
 
     monkeypatch.setattr(module, "DAYS_SECONDS", 0)
     await outside.get("/status.json")
     assert len([query for query in shown.queries if query.spec.daily]) == 2
 
 
-async def test_nothing_else_is_reached_from_the_outside(outside: TestClient) -> None:
+async def test_nothing_else_is_reached_at_the_port_of_the_page(outside: TestClient) -> None:
     for path in ("/fleet", f"/stores/{STORE}", f"/get_report/{STORE}", "/readyz", "/docs"):
         assert (await outside.get(path)).status == HTTPStatus.NOT_FOUND
     for path in ("/status", f"/trigger_report/{STORE}", "/status.json", "/"):
@@ -331,7 +337,7 @@ async def test_a_store_that_is_not_chosen_is_not_shown(outside: TestClient) -> N
     assert text_of(badge) == "stores up: 0 of 2"
 
 
-async def test_it_is_at_public_of_the_api_too(shown: FakeGateway) -> None:
+async def test_the_page_is_at_public_of_the_api_too(shown: FakeGateway) -> None:
     async with TestClient(TestServer(create_app(shown))) as client:
         page = await client.get("/public/")
         assert page.headers["Content-Type"] == "text/html; charset=utf-8"
@@ -350,6 +356,6 @@ async def test_without_chosen_stores_there_is_no_page() -> None:
             assert "STORE_UPTIME_PUBLIC_STORES" in detail
 
 
-async def test_without_a_broker_it_says_so(outside: TestClient, shown: FakeGateway) -> None:
+async def test_without_a_broker_the_status_is_503(outside: TestClient, shown: FakeGateway) -> None:
     shown.error = BrokerUnavailableError("away")
     await problem_of(await outside.get("/status.json"), HTTPStatus.SERVICE_UNAVAILABLE)

@@ -1,4 +1,4 @@
-"""The keeper of deadlines must outlive a broker that is away for a while."""
+"""Reports past their deadline fail, even after the broker was away for a while."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.fakes import SETTINGS
 
 
 class FakeConnection:
-    """Out of reach at first, then remembers what it sent."""
+    """A connection that fails at first, and then acknowledges."""
 
     unavailable_reason = None
 
@@ -44,7 +44,7 @@ class FakeConnection:
 
 
 class Tail:
-    """Out of reach at first, then caught up at once."""
+    """A tail that fails at first, and then has caught up."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures
@@ -64,25 +64,29 @@ async def test_overdue_reports_are_failed_once_the_broker_is_back(
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
     connection: Any = FakeConnection(sending)
     tail = Tail(reading)
-    log = ReportView(Path(":memory:"))
-    monkeypatch.setattr(log, "expire", lambda *_: 0)
-    log.apply_request(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
-    keeper = ReportService(SETTINGS, lambda: 10**15, connection, log, tail.catch_up, Notifier())
+    view = ReportView(Path(":memory:"))
+    monkeypatch.setattr(view, "expire", lambda *_: 0)
+    view.apply_request(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    report_service = ReportService(
+        SETTINGS, lambda: 10**15, connection, view, tail.catch_up, Notifier()
+    )
 
-    await keeper.start()
+    await report_service.start()
     try:
         await connection.sent.wait()
         await tail.caught_up.wait()
-        task = keeper._deadlines._task
+        task = report_service._deadlines._task
         assert task is not None
         assert not task.done()
     finally:
-        await keeper.stop()
-        log.close()
+        await report_service.stop()
+        view.close()
 
 
-async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `asyncio.wait_for` loses one that comes at the moment at which its awaitable ends."""
+async def test_the_service_stops_even_when_a_cancellation_is_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`asyncio.wait_for` loses a cancellation at the moment at which its awaitable ends."""
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
     monkeypatch.setattr(periodic, "CANCEL_SECONDS", 0.01)
     lost = asyncio.Event()
@@ -95,12 +99,12 @@ async def test_it_stops_though_a_cancellation_is_lost(monkeypatch: pytest.Monkey
                 lost.set()
 
     connection: Any = FakeConnection(0)
-    log = ReportView(Path(":memory:"))
-    log.apply_request(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
-    keeper = ReportService(SETTINGS, lambda: 10**15, connection, log, lose_one, Notifier())
-    await keeper.start()
+    view = ReportView(Path(":memory:"))
+    view.apply_request(ReportRequest(str(uuid.uuid4()), str(uuid.uuid4())), 0)
+    report_service = ReportService(SETTINGS, lambda: 10**15, connection, view, lose_one, Notifier())
+    await report_service.start()
     await connection.sent.wait()
     await asyncio.sleep(0)
-    await keeper.stop()
+    await report_service.stop()
     assert lost.is_set()
-    log.close()
+    view.close()

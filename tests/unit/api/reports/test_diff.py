@@ -1,4 +1,4 @@
-"""`GET /reports/{report_id}/diff`: the rows that are not as they were, and why."""
+"""`GET /reports/{report_id}/diff` returns the rows that would differ now, and why."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ FULL: dict[str, Any] = {
 
 
 @pytest.fixture
-def made(gateway: FakeGateway) -> FakeGateway:
-    """A gateway that has made a report of a store a while ago."""
+def reported(gateway: FakeGateway) -> FakeGateway:
+    """Return a gateway that has made a report of one store."""
     gateway.requests.append(ReportRequest(REPORT, STORE, spec=ReportSpec(), requested_at=5))
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL)
     return gateway
@@ -47,8 +47,10 @@ async def diff(client: TestClient) -> dict[str, Any]:
     return body
 
 
-async def test_a_report_that_would_say_the_same(client: TestClient, made: FakeGateway) -> None:
-    made.answers = [FULL]
+async def test_a_report_that_would_be_the_same_has_no_changes(
+    client: TestClient, reported: FakeGateway
+) -> None:
+    reported.answers = [FULL]
     assert await diff(client) == {
         "report_id": REPORT,
         "reference_time": "2024-03-10T12:00:00Z",
@@ -57,14 +59,16 @@ async def test_a_report_that_would_say_the_same(client: TestClient, made: FakeGa
         "changed": 0,
         "changes": [],
     }
-    # the same question, of the same time, with a deadline of its own
-    (asked,) = made.queries
-    assert asked == ReportRequest(asked.report_id, STORE, NOON)
-    assert asked.report_id != REPORT
+    # the same request for the same time, with a deadline of its own
+    (query,) = reported.queries
+    assert query == ReportRequest(query.report_id, STORE, NOON)
+    assert query.report_id != REPORT
 
 
-async def test_late_polls_and_other_hours_are_told(client: TestClient, made: FakeGateway) -> None:
-    made.answers = [
+async def test_late_polls_and_other_hours_are_reported_as_causes(
+    client: TestClient, reported: FakeGateway
+) -> None:
+    reported.answers = [
         {
             **FULL,
             "uptime_last_hour": 50,
@@ -74,10 +78,10 @@ async def test_late_polls_and_other_hours_are_told(client: TestClient, made: Fak
         }
     ]
 
-    told = await diff(client)
+    difference = await diff(client)
 
-    assert (told["same"], told["changed"]) == (False, 1)
-    assert told["changes"] == [
+    assert (difference["same"], difference["changed"]) == (False, 1)
+    assert difference["changes"] == [
         {
             "store_id": STORE,
             "change": "changed",
@@ -93,27 +97,29 @@ async def test_late_polls_and_other_hours_are_told(client: TestClient, made: Fak
     ]
 
 
-async def test_other_settings_are_told(client: TestClient, made: FakeGateway) -> None:
-    made.answers = [{**FULL, "default_status": "active", "tzdata_version": "2027a"}]
+async def test_other_settings_are_reported(client: TestClient, reported: FakeGateway) -> None:
+    reported.answers = [{**FULL, "default_status": "active", "tzdata_version": "2027a"}]
 
-    told = await diff(client)
+    difference = await diff(client)
 
-    assert told["same"] is False
-    assert told["settings"] == [
+    assert difference["same"] is False
+    assert difference["settings"] == [
         {"cause": "default_status", "was": "inactive", "is": "active"},
         {"cause": "tzdata_version", "was": "2026f", "is": "2027a"},
     ]
 
 
-async def test_a_poll_that_took_anothers_place_is_the_cause_where_nothing_else_is(
-    client: TestClient, made: FakeGateway
+async def test_a_replaced_poll_is_the_cause_where_there_is_no_other(
+    client: TestClient, reported: FakeGateway
 ) -> None:
-    made.answers = [{**FULL, "uptime_last_hour": 58}]
+    reported.answers = [{**FULL, "uptime_last_hour": 58}]
     (change,) = (await diff(client))["changes"]
     assert change["causes"] == [{"cause": "polls", "was": 9, "is": 9}]
 
 
-async def test_a_daily_report_is_compared_day_by_day(client: TestClient, made: FakeGateway) -> None:
+async def test_a_daily_report_is_compared_day_by_day(
+    client: TestClient, reported: FakeGateway
+) -> None:
     def days(*minutes: int) -> dict[str, Any]:
         content = {name: FULL[name] for name in ("store_id", "reference_time", "timezone")}
         return content | {
@@ -124,49 +130,49 @@ async def test_a_daily_report_is_compared_day_by_day(client: TestClient, made: F
             ],
         }
 
-    made.reports[REPORT] = report_state(REPORT, "complete", content=days(7, 8, 9))
-    made.answers = [days(7, 6, 9)]
+    reported.reports[REPORT] = report_state(REPORT, "complete", content=days(7, 8, 9))
+    reported.answers = [days(7, 6, 9)]
 
     (change,) = (await diff(client))["changes"]
     assert (change["store_id"], change["date"]) == (STORE, "2024-03-02")
     assert change["figures"] == {"uptime_minutes": {"was": 8, "is": 6}}
 
 
-async def test_a_fleet_report_tells_the_stores_that_changed_and_so_many_of_them(
-    client: TestClient, made: FakeGateway, monkeypatch: pytest.MonkeyPatch
+async def test_a_fleet_report_lists_the_changed_stores_up_to_a_limit(
+    client: TestClient, reported: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def rows(*up: int) -> list[list[bytes]]:
-        told = [
+        table = [
             [f"{n:08x}-0000-4000-8000-000000000000", m, 1, 1, 0, 0, 0, "UTC", "0a", m, 1.0, None]
             for n, m in enumerate(up)
         ]
-        return [[json.dumps(told).encode()]]
+        return [[json.dumps(table).encode()]]
 
     content = {
         "reference_time": FULL["reference_time"],
         "columns": list(CSV_HEADER),
         "further": list(EXTRA_COLUMNS),
     }
-    made.requests[:] = [FleetRequest(REPORT)]
-    made.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
+    reported.requests[:] = [FleetRequest(REPORT)]
+    reported.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     before, after = rows(1, 2, 3, 4), rows(1, 5, 6, 7, 8)
 
     def stored_rows(report_id: str) -> StoredRows:
         return rows_of_parts(before if report_id == REPORT else after)
 
-    monkeypatch.setattr(made, "stored_rows", stored_rows)
+    monkeypatch.setattr(reported, "stored_rows", stored_rows)
     monkeypatch.setattr(module, "MAX_CHANGES", 3)
 
     async def answer(request: Any) -> Any:
         return report_state(request.report_id, "complete", content=content, parts=(1, 1))
 
-    monkeypatch.setattr(made, "answer", answer)
+    monkeypatch.setattr(reported, "answer", answer)
 
-    told = await diff(client)
+    difference = await diff(client)
 
-    assert told["changed"] == 4
-    assert [change["store_id"][7] for change in told["changes"]] == ["1", "2", "3"]
-    assert made.bodies.budget.used == 0
+    assert difference["changed"] == 4
+    assert [change["store_id"][7] for change in difference["changes"]] == ["1", "2", "3"]
+    assert reported.bodies.budget.used == 0
     monkeypatch.setattr(module, "MAX_CHANGES", 9)
     last = (await diff(client))["changes"][-1]
     assert (last["change"], last["figures"]["uptime_last_hour"]) == (
@@ -174,22 +180,24 @@ async def test_a_fleet_report_tells_the_stores_that_changed_and_so_many_of_them(
         {"was": None, "is": 8},
     )
 
-    monkeypatch.setattr(made.bodies.budget, "_limit", 10)
+    monkeypatch.setattr(reported.bodies.budget, "_limit", 10)
     response = await client.get(f"/reports/{REPORT}/diff")
     await problem_of(response, HTTPStatus.TOO_MANY_REQUESTS)
 
 
 @pytest.mark.parametrize("status", ["pending", "running", "failed"])
 async def test_only_a_complete_report_is_compared(
-    client: TestClient, made: FakeGateway, status: str
+    client: TestClient, reported: FakeGateway, status: str
 ) -> None:
-    made.reports[REPORT] = report_state(REPORT, status)
+    reported.reports[REPORT] = report_state(REPORT, status)
     await problem_of(await client.get(f"/reports/{REPORT}/diff"), HTTPStatus.CONFLICT)
 
 
-async def test_what_is_not_there_cannot_be_compared(client: TestClient, made: FakeGateway) -> None:
+async def test_an_unknown_report_cannot_be_compared(
+    client: TestClient, reported: FakeGateway
+) -> None:
     await problem_of(await client.get(f"/reports/{UNKNOWN}/diff"), HTTPStatus.NOT_FOUND)
-    made.requests.clear()
+    reported.requests.clear()
     await problem_of(await client.get(f"/reports/{REPORT}/diff"), HTTPStatus.CONFLICT)
 
 
@@ -197,16 +205,19 @@ keys = st.dictionaries(st.text("ab", max_size=3), st.integers(0, 2), max_size=8)
 
 
 @given(keys, keys)
-def test_every_key_of_both_is_told_once(before: dict[str, int], after: dict[str, int]) -> None:
-    def rows(told: dict[str, int]) -> list[dict[str, Any]]:
+def test_every_key_of_both_reports_is_compared_once(
+    before: dict[str, int], after: dict[str, int]
+) -> None:
+    def rows(values: dict[str, int]) -> list[dict[str, Any]]:
         return [
-            {"store_id": key, "up": told[key], "polls_counted": told[key]} for key in sorted(told)
+            {"store_id": key, "up": values[key], "polls_counted": values[key]}
+            for key in sorted(values)
         ]
 
-    found = list(differences(rows(before), rows(after), ["store_id", "up"]))
+    pairs = list(differences(rows(before), rows(after), ["store_id", "up"]))
 
-    assert len(found) == len(before.keys() | after.keys())
-    changes = {change.key["store_id"]: change for change in found if change is not None}
+    assert len(pairs) == len(before.keys() | after.keys())
+    changes = {change.key["store_id"]: change for change in pairs if change is not None}
     assert changes.keys() == {
         key for key in before.keys() | after.keys() if before.get(key) != after.get(key)
     }

@@ -1,4 +1,4 @@
-"""`POST /trigger_report` without an id, and what `GET /get_report` makes of its rows."""
+"""`POST /trigger_report` requests a report of many stores, and `GET /get_report` returns it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from api.reports import representations as report_answers
-from api.reports import rows as fleet_report
+from api.reports import representations
+from api.reports import rows as rows_module
 from api.reports.rows import csv_chunks, json_chunks, rows_in_order
 from api.reports.schemas import MAX_STORES_BYTES
 from api.reports.service import MAX_OPEN_REPORTS
@@ -38,15 +38,17 @@ def row(number: int) -> list[Any]:
     return [store(number), 60, 23.98, 160.0, 0, 0.02, 8.0, "America/Chicago", 17]
 
 
-def pieces(*parts: list[list[int]]) -> list[list[bytes]]:
-    """Parts of pieces of rows by their numbers."""
-    return [[orjson.dumps([row(n) for n in piece]) for piece in part] for part in parts]
+def chunks_of_parts(*parts: list[list[int]]) -> list[list[bytes]]:
+    """Return the chunks of each part, with the rows of these numbers."""
+    return [[orjson.dumps([row(n) for n in chunk]) for chunk in part] for part in parts]
 
 
-# -- asking
+# -- requesting
 
 
-async def test_all_stores_are_asked_for_at_once(client: TestClient, gateway: FakeGateway) -> None:
+async def test_a_report_of_all_stores_is_one_request(
+    client: TestClient, gateway: FakeGateway
+) -> None:
     response = await client.post("/trigger_report")
 
     assert response.status == HTTPStatus.ACCEPTED
@@ -67,9 +69,9 @@ async def test_the_body_may_name_the_stores_and_the_time(
     response = await client.post("/trigger_report", json=body)
 
     assert response.status == HTTPStatus.ACCEPTED
-    (asked,) = gateway.requests
-    assert asked.store_ids == tuple(sorted((STORE, UNKNOWN)))
-    assert asked.reference_time == NOON
+    (request,) = gateway.requests
+    assert request.store_ids == tuple(sorted((STORE, UNKNOWN)))
+    assert request.reference_time == NOON
 
 
 async def test_stores_that_are_unknown_are_named(client: TestClient, gateway: FakeGateway) -> None:
@@ -84,7 +86,7 @@ async def test_stores_that_are_unknown_are_named(client: TestClient, gateway: Fa
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "reason"),
     [
         ({"store_ids": []}, "store_ids names 0 stores"),
         ({"store_ids": "all"}, "store_ids is not a list but str"),
@@ -94,18 +96,18 @@ async def test_stores_that_are_unknown_are_named(client: TestClient, gateway: Fa
         ({"reference_time": "noon"}, "reference_time: not a time"),
         ([STORE], "the body is not a JSON object"),
     ],
-    ids=lambda told: str(told)[:30],
+    ids=lambda value: str(value)[:30],
 )
 async def test_a_body_that_cannot_be_used_is_422(
-    client: TestClient, gateway: FakeGateway, body: Any, told: str
+    client: TestClient, gateway: FakeGateway, body: Any, reason: str
 ) -> None:
     response = await client.post("/trigger_report", json=body)
 
-    assert told in await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
+    assert reason in await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
     assert gateway.requests == []
 
 
-async def test_the_most_stores_that_may_be_named_fit_the_body(client: TestClient) -> None:
+async def test_the_most_stores_that_may_be_named_fit_into_the_body(client: TestClient) -> None:
     body = json.dumps({"store_ids": [STORE] * MAX_STORES_NAMED})
     assert (await client.post("/trigger_report", data=body)).status == HTTPStatus.ACCEPTED
 
@@ -138,7 +140,9 @@ async def test_an_idempotency_key_is_for_one_set_of_stores(
 # -- fetching
 
 
-async def test_it_tells_how_far_it_is(client: TestClient, gateway: FakeGateway) -> None:
+async def test_an_unfinished_report_says_how_many_parts_are_done(
+    client: TestClient, gateway: FakeGateway
+) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "running", subject=FLEET, parts=(3, 8))
 
     response = await client.get(f"/get_report/{REPORT}")
@@ -152,7 +156,7 @@ def complete(gateway: FakeGateway) -> None:
     gateway.reports[REPORT] = report_state(
         REPORT, "complete", subject=FLEET, content=CONTENT, parts=(3, 3)
     )
-    gateway.rows[REPORT] = pieces([[1, 4], [9]], [[]], [[0, 2], [3, 11]])
+    gateway.rows[REPORT] = chunks_of_parts([[1, 4], [9]], [[]], [[0, 2], [3, 11]])
 
 
 @pytest.mark.usefixtures("complete")
@@ -173,7 +177,7 @@ async def test_rows_are_one_csv_in_the_order_of_stores(
 
 
 @pytest.mark.usefixtures("complete")
-async def test_it_is_json_on_request(client: TestClient) -> None:
+async def test_a_report_of_many_stores_is_json_on_request(client: TestClient) -> None:
     response = await client.get(f"/get_report/{REPORT}", headers={"Accept": "application/json"})
 
     content = await response.json()
@@ -185,7 +189,9 @@ async def test_it_is_json_on_request(client: TestClient) -> None:
     assert reports[0]["polls_counted"] == 17
 
 
-async def test_rows_that_are_gone_are_500(client: TestClient, gateway: FakeGateway) -> None:
+async def test_a_report_whose_rows_are_gone_is_500(
+    client: TestClient, gateway: FakeGateway
+) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "complete", subject=FLEET, parts=(8, 8))
 
     detail = await problem_of(
@@ -196,7 +202,7 @@ async def test_rows_that_are_gone_are_500(client: TestClient, gateway: FakeGatew
 
 
 @pytest.mark.usefixtures("complete")
-async def test_answers_that_would_hold_too_much_are_429(
+async def test_an_answer_that_needs_too_much_memory_is_429(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.bodies.budget._limit = 10
@@ -205,9 +211,11 @@ async def test_answers_that_would_hold_too_much_are_429(
 
 
 @pytest.mark.parametrize("count", [0, 1, 499, 500, 501, 1234])
-def test_chunks_are_the_whole(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chunks_of_an_answer_have_all_its_rows(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = [row(number) for number in range(count)]
-    monkeypatch.setattr(fleet_report, "CHUNK_ROWS", 500)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 500)
 
     text = b"".join(csv_chunks(CSV_HEADER, rows)).decode()
     content = json.loads(b"".join(json_chunks({"status": "complete"}, FIELDS, rows)))
@@ -217,15 +225,15 @@ def test_chunks_are_the_whole(count: int, monkeypatch: pytest.MonkeyPatch) -> No
     assert content["status"] == "complete"
 
 
-def test_of_each_part_one_piece_is_unpacked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_chunk_of_each_part_is_unpacked_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     unpacked: list[bytes] = []
 
-    def loads(piece: bytes) -> Any:
-        unpacked.append(piece)
-        return json.loads(piece)
+    def loads(chunk: bytes) -> Any:
+        unpacked.append(chunk)
+        return json.loads(chunk)
 
     monkeypatch.setattr(orjson, "loads", loads)
-    rows = rows_in_order(pieces([[0], [2], [4]], [[1], [3], [5]]))
+    rows = rows_in_order(chunks_of_parts([[0], [2], [4]], [[1], [3], [5]]))
 
     assert [next(rows)[0] for _ in range(2)] == [store(0), store(1)]
     assert 2 <= len(unpacked) <= 4
@@ -235,11 +243,11 @@ def test_of_each_part_one_piece_is_unpacked_at_a_time(monkeypatch: pytest.Monkey
 async def test_a_large_answer_lets_others_run_between_its_chunks(
     client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A reader that is quick makes no write wait."""
+    """No write to a quick reader waits, so no write lets others run."""
     turns: list[int] = []
     ended = asyncio.Event()
 
-    async def beside() -> None:
+    async def count_turns() -> None:
         while not ended.is_set():
             turns[-1:] = [turns[-1] + 1] if turns else []
             await asyncio.sleep(0)
@@ -249,10 +257,10 @@ async def test_a_large_answer_lets_others_run_between_its_chunks(
             turns.append(0)
             yield b"x"
 
-    monkeypatch.setattr(report_answers, "csv_chunks", chunks)
+    monkeypatch.setattr(representations, "csv_chunks", chunks)
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=CONTENT, parts=(1, 1))
-    gateway.rows[REPORT] = pieces([[1]])
-    running = asyncio.create_task(beside())
+    gateway.rows[REPORT] = chunks_of_parts([[1]])
+    running = asyncio.create_task(count_turns())
     response = await client.get(f"/get_report/{REPORT}")
     assert await response.text() == "x" * 50
     ended.set()

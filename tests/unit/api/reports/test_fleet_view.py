@@ -1,4 +1,4 @@
-"""A report of many stores is put together from what comes, alike by every reader."""
+"""A report of many stores is put together from its parts, in the same way by every reader."""
 
 from __future__ import annotations
 
@@ -39,61 +39,61 @@ def row(name: str) -> list[Any]:
     return [STORE, 60, 24.0, 168.0, 0, 0.0, 0.0, name, "0a", 3, 1.0, None]
 
 
-def piece(
+def chunk(
     part: int,
     *,
     parts: int = 2,
     attempt: str = "one",
     number: int = 0,
-    pieces: int = 1,
+    chunks: int = 1,
     reference: int = 7,
 ) -> ReportEvent:
-    """A piece whose one row tells where it comes from."""
+    """Return the event of a chunk whose one row says where it comes from."""
     rows = [row(f"{reference}/{part}/{attempt}/{number}")]
-    basis, offsets = {"lookback": "1h"}, {"store-status": part + 7}
-    told = ResultChunk(part, parts, attempt, number, pieces, reference, rows, basis, offsets)
-    return ReportEvent(REPORT, "running", 10, chunk=told)
+    provenance, offsets = {"lookback": "1h"}, {"store-status": part + 7}
+    result = ResultChunk(part, parts, attempt, number, chunks, reference, rows, provenance, offsets)
+    return ReportEvent(REPORT, "running", 10, chunk=result)
 
 
 @pytest.fixture
-def log() -> Iterator[ReportView]:
-    log = ReportView(Path(":memory:"))
-    log.apply_request(REQUEST, 5)
-    yield log
-    log.close()
+def view() -> Iterator[ReportView]:
+    view = ReportView(Path(":memory:"))
+    view.apply_request(REQUEST, 5)
+    yield view
+    view.close()
 
 
-def take(log: ReportView, *events: ReportEvent) -> None:
+def apply(view: ReportView, *events: ReportEvent) -> None:
     for event in events:
-        log.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(event)))
+        view.on_record(FakeRecord(REPORT_RESULTS.name, encode_event(event)))
 
 
-def names(log: ReportView) -> list[list[str]]:
-    """Of each part the names of its rows, which stand where a zone does."""
-    zone = len(CSV_HEADER)
+def names(view: ReportView) -> list[list[str]]:
+    """Return for each part the names of its rows, which stand in the column of the timezone."""
+    column = len(CSV_HEADER)
     return [
-        [r[zone] for p in pieces for r in orjson.loads(p)]
-        for pieces in log.stored_rows(REPORT).parts
+        [r[column] for p in chunks for r in orjson.loads(p)]
+        for chunks in view.stored_rows(REPORT).parts
     ]
 
 
-def status(log: ReportView) -> str:
-    state = log.get(REPORT)
+def status(view: ReportView) -> str:
+    state = view.get(REPORT)
     assert state is not None
     return state.status
 
 
-def test_it_is_complete_with_its_last_part(log: ReportView) -> None:
-    take(log, piece(1))
-    state = log.get(REPORT)
+def test_a_report_is_complete_with_its_last_part(view: ReportView) -> None:
+    apply(view, chunk(1))
+    state = view.get(REPORT)
     assert state is not None
     assert (state.status, state.subject, state.parts) == ("running", FLEET, (1, 2))
     assert state.document is None
-    assert log.open_count() == 1
+    assert view.open_count() == 1
 
-    take(log, piece(0))
+    apply(view, chunk(0))
 
-    state = log.get(REPORT)
+    state = view.get(REPORT)
     assert state is not None
     assert (state.status, state.parts) == ("complete", (2, 2))
     assert state.document is not None
@@ -104,94 +104,94 @@ def test_it_is_complete_with_its_last_part(log: ReportView) -> None:
         "columns": list(CSV_HEADER),
         "further": list(EXTRA_COLUMNS),
     }
-    assert names(log) == [["7/0/one/0"], ["7/1/one/0"]]
-    assert log.open_count() == 0
+    assert names(view) == [["7/0/one/0"], ["7/1/one/0"]]
+    assert view.open_count() == 0
 
 
-def test_a_part_counts_when_all_its_pieces_are_there(log: ReportView) -> None:
-    take(log, piece(0), piece(1, pieces=2, number=1))
-    assert status(log) == "running"
+def test_a_part_counts_when_all_its_chunks_are_read(view: ReportView) -> None:
+    apply(view, chunk(0), chunk(1, chunks=2, number=1))
+    assert status(view) == "running"
 
-    take(log, piece(1, pieces=2, number=0))
+    apply(view, chunk(1, chunks=2, number=0))
 
-    assert status(log) == "complete"
-    assert names(log) == [["7/0/one/0"], ["7/1/one/0", "7/1/one/1"]]
-
-
-def test_pieces_of_two_attempts_are_not_mixed(log: ReportView) -> None:
-    """A worker that took over makes the part again, perhaps with other stores."""
-    take(log, piece(0), piece(1, pieces=2, number=0))
-    take(log, piece(1, attempt="two", pieces=2, number=1))
-    assert status(log) == "running"
-
-    take(log, piece(1, attempt="two", pieces=2, number=0))
-
-    assert names(log) == [["7/0/one/0"], ["7/1/two/0", "7/1/two/1"]]
+    assert status(view) == "complete"
+    assert names(view) == [["7/0/one/0"], ["7/1/one/0", "7/1/one/1"]]
 
 
-def test_parts_of_two_reference_times_are_not_mixed(log: ReportView) -> None:
-    """Who took the request ended, and who takes it again finds a newer poll."""
-    take(log, piece(0), piece(1, reference=8))
-    assert status(log) == "running"
+def test_chunks_of_two_attempts_are_not_mixed(view: ReportView) -> None:
+    """A new owner makes the part again, perhaps with other stores."""
+    apply(view, chunk(0), chunk(1, chunks=2, number=0))
+    apply(view, chunk(1, attempt="two", chunks=2, number=1))
+    assert status(view) == "running"
 
-    take(log, piece(0, reference=8))
+    apply(view, chunk(1, attempt="two", chunks=2, number=0))
 
-    assert names(log) == [["8/0/one/0"], ["8/1/one/0"]]
-
-
-def test_the_first_attempt_that_came_whole_stays(log: ReportView) -> None:
-    take(log, piece(0), piece(0, attempt="two"), piece(0), piece(1), piece(1, attempt="two"))
-
-    assert names(log) == [["7/0/one/0"], ["7/1/one/0"]]
+    assert names(view) == [["7/0/one/0"], ["7/1/two/0", "7/1/two/1"]]
 
 
-def test_what_comes_after_the_end_changes_nothing(log: ReportView) -> None:
-    take(log, piece(0), piece(1))
-    before = log.get(REPORT), names(log)
+def test_parts_of_two_reference_times_are_not_mixed(view: ReportView) -> None:
+    """A worker ended, and the next owner makes the report again, with a newer poll."""
+    apply(view, chunk(0), chunk(1, reference=8))
+    assert status(view) == "running"
 
-    take(log, piece(0, reference=9), piece(1, reference=9), piece(1, attempt="two"))
-    take(log, ReportEvent(REPORT, "failed", 20, reason="too late"))
+    apply(view, chunk(0, reference=8))
 
-    assert (log.get(REPORT), names(log)) == before
+    assert names(view) == [["8/0/one/0"], ["8/1/one/0"]]
 
 
-def test_a_failure_is_the_end_and_drops_what_came(log: ReportView) -> None:
-    take(log, piece(0), ReportEvent(REPORT, "failed", 20, reason="a part failed"), piece(1))
+def test_the_first_complete_attempt_of_a_part_stays(view: ReportView) -> None:
+    apply(view, chunk(0), chunk(0, attempt="two"), chunk(0), chunk(1), chunk(1, attempt="two"))
 
-    state = log.get(REPORT)
+    assert names(view) == [["7/0/one/0"], ["7/1/one/0"]]
+
+
+def test_events_after_the_final_status_change_nothing(view: ReportView) -> None:
+    apply(view, chunk(0), chunk(1))
+    before = view.get(REPORT), names(view)
+
+    apply(view, chunk(0, reference=9), chunk(1, reference=9), chunk(1, attempt="two"))
+    apply(view, ReportEvent(REPORT, "failed", 20, reason="too late"))
+
+    assert (view.get(REPORT), names(view)) == before
+
+
+def test_a_failure_is_final_and_drops_the_parts(view: ReportView) -> None:
+    apply(view, chunk(0), ReportEvent(REPORT, "failed", 20, reason="a part failed"), chunk(1))
+
+    state = view.get(REPORT)
     assert state is not None
     assert (state.status, state.reason) == ("failed", "a part failed")
-    assert names(log) == []
-    assert log._database.execute("SELECT count(*) FROM chunk").fetchone() == (0,)
+    assert names(view) == []
+    assert view._database.execute("SELECT count(*) FROM chunk").fetchone() == (0,)
 
 
-def test_forgetting_a_report_forgets_its_rows(log: ReportView) -> None:
-    take(log, piece(0), piece(1))
+def test_a_report_that_expires_loses_its_rows(view: ReportView) -> None:
+    apply(view, chunk(0), chunk(1))
 
-    assert log.expire(6, 0) == 1
+    assert view.expire(6, 0) == 1
 
-    assert names(log) == []
-    assert log._database.execute("SELECT count(*) FROM part").fetchone() == (0,)
+    assert names(view) == []
+    assert view._database.execute("SELECT count(*) FROM part").fetchone() == (0,)
 
 
-def test_a_request_for_a_part_is_no_report_of_its_own(log: ReportView) -> None:
+def test_a_request_for_a_part_is_no_report_of_its_own(view: ReportView) -> None:
     other = REPORT.replace("7", "8", 1)
-    asked = encode_request(FleetPartRequest(other, 0, 2, 7, 5))
+    request = encode_request(FleetPartRequest(other, 0, 2, 7, 5))
 
-    log.on_record(FakeRecord(REPORT_REQUESTS.name, asked))
+    view.on_record(FakeRecord(REPORT_REQUESTS.name, request))
 
-    assert log.get(other) is None
+    assert view.get(other) is None
 
 
 def test_rows_may_come_before_the_request_is_read() -> None:
-    log = ReportView(Path(":memory:"))
-    take(log, piece(0), piece(1))
-    log.apply_request(REQUEST, 5)
+    view = ReportView(Path(":memory:"))
+    apply(view, chunk(0), chunk(1))
+    view.apply_request(REQUEST, 5)
 
-    state = log.get(REPORT)
+    state = view.get(REPORT)
     assert state is not None
     assert (state.status, state.subject) == ("complete", FLEET)
-    log.close()
+    view.close()
 
 
 # -- any history
@@ -200,11 +200,11 @@ def test_rows_may_come_before_the_request_is_read() -> None:
 events = st.lists(
     st.one_of(
         st.builds(
-            piece,
+            chunk,
             st.integers(0, 1),
             attempt=st.sampled_from("ab"),
             number=st.integers(0, 1),
-            pieces=st.just(2),
+            chunks=st.just(2),
             reference=st.integers(7, 8),
         ),
         st.just(ReportEvent(REPORT, "failed", 20, reason="late")),
@@ -215,7 +215,7 @@ events = st.lists(
 
 
 def expected(history: list[ReportEvent]) -> tuple[str, list[list[str]]]:
-    """The first final moment of the history, found the long way."""
+    """Return the first final status of the history and its rows, by a simple calculation."""
     seen: set[tuple[int, int, str, int]] = set()
     whole: dict[tuple[int, int], str] = {}
     for event in history:
@@ -223,11 +223,11 @@ def expected(history: list[ReportEvent]) -> tuple[str, list[list[str]]]:
             return "failed", []
         if event.chunk is None:
             continue
-        told = event.chunk
-        seen.add((told.reference_time, told.part, told.attempt, told.chunk))
-        if all((told.reference_time, told.part, told.attempt, n) in seen for n in range(2)):
-            whole.setdefault((told.reference_time, told.part), told.attempt)
-        reference = told.reference_time
+        result = event.chunk
+        seen.add((result.reference_time, result.part, result.attempt, result.chunk))
+        if all((result.reference_time, result.part, result.attempt, n) in seen for n in range(2)):
+            whole.setdefault((result.reference_time, result.part), result.attempt)
+        reference = result.reference_time
         if all((reference, part) in whole for part in range(2)):
             return "complete", [
                 [f"{reference}/{part}/{whole[reference, part]}/{n}" for n in range(2)]
@@ -237,32 +237,32 @@ def expected(history: list[ReportEvent]) -> tuple[str, list[list[str]]]:
 
 
 @given(events)
-def test_any_history_ends_as_the_first_whole_set_or_failure_says(
+def test_any_history_ends_as_its_first_complete_set_of_parts_or_failure_says(
     history: list[ReportEvent],
 ) -> None:
-    log = ReportView(Path(":memory:"))
+    view = ReportView(Path(":memory:"))
     try:
-        log.apply_request(REQUEST, 5)
-        take(log, *history)
+        view.apply_request(REQUEST, 5)
+        apply(view, *history)
         end, rows = expected(history)
-        assert status(log) == end
+        assert status(view) == end
         if end != "running":
-            assert names(log) == rows
+            assert names(view) == rows
     finally:
-        log.close()
+        view.close()
 
 
-def test_rows_are_read_as_they_are_needed(log: ReportView) -> None:
-    take(log, piece(0, number=0, pieces=2), piece(1), piece(0, number=1, pieces=2))
+def test_rows_are_read_as_they_are_needed(view: ReportView) -> None:
+    apply(view, chunk(0, number=0, chunks=2), chunk(1), chunk(0, number=1, chunks=2))
 
-    pieces = log.stored_rows(REPORT)
+    chunks = view.stored_rows(REPORT)
 
-    sizes = [[len(rows) for rows in part] for part in log.stored_rows(REPORT).parts]
+    sizes = [[len(rows) for rows in part] for part in view.stored_rows(REPORT).parts]
     assert [len(part) for part in sizes] == [2, 1]
-    assert pieces.size == sum(map(sum, sizes))
-    assert pieces.held == sum(map(max, sizes))
-    # one that is forgotten meanwhile does not end as if that were all
-    next(pieces.parts[0])
-    log.expire(10**9, 0)
+    assert chunks.size == sum(map(sum, sizes))
+    assert chunks.held == sum(map(max, sizes))
+    # a report that expires meanwhile does not end as if it were complete
+    next(chunks.parts[0])
+    view.expire(10**9, 0)
     with pytest.raises(LookupError):
-        next(pieces.parts[0])
+        next(chunks.parts[0])

@@ -94,7 +94,7 @@ async def test_a_complete_report_is_json_on_request(client: TestClient) -> None:
         ("text/csv;q=0, */*", "application/json"),
         # browsers
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/csv"),
-        # nothing that there is: better CSV than nothing
+        # no form that there is: better CSV than an error
         ("image/png", "text/csv"),
         ("application/problem+json", "text/csv"),
         # nonsense
@@ -103,7 +103,9 @@ async def test_a_complete_report_is_json_on_request(client: TestClient) -> None:
         (",;,/;q", "text/csv"),
     ],
 )
-async def test_accept(client: TestClient, accept: str, form: str) -> None:
+async def test_the_accept_header_chooses_the_form(
+    client: TestClient, accept: str, form: str
+) -> None:
     response = await client.get(PATH, headers={"Accept": accept})
     assert response.status == HTTPStatus.OK
     assert response.content_type == form
@@ -132,7 +134,7 @@ async def test_an_unknown_report_is_404(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("report_id", ["1", REPORT + "0", "report.csv"])
-async def test_no_uuid_is_422(client: TestClient, report_id: str) -> None:
+async def test_a_report_id_that_is_no_uuid_is_422(client: TestClient, report_id: str) -> None:
     response = await client.get(f"/get_report/{report_id}")
     detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
     assert detail.startswith("report_id is not a UUID: ")

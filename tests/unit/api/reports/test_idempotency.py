@@ -36,7 +36,9 @@ async def test_the_same_key_is_the_same_report_and_sends_once(
     assert [request.report_id for request in gateway.requests] == ids[:1]
 
 
-async def test_it_holds_when_the_report_is_done(client: TestClient, gateway: FakeGateway) -> None:
+async def test_the_same_key_is_the_same_report_when_it_is_done(
+    client: TestClient, gateway: FakeGateway
+) -> None:
     report_id = await trigger(client, "a")
     gateway.reports[report_id] = replace(gateway.reports[report_id], status="failed")
     assert await trigger(client, "a") == report_id
@@ -44,7 +46,7 @@ async def test_it_holds_when_the_report_is_done(client: TestClient, gateway: Fak
 
 
 async def test_every_api_process_makes_the_same_report_of_a_key(client: TestClient) -> None:
-    """Fixed for ever: another version of the API may get the repeated request."""
+    """The id is fixed for ever: another version of the API may get the repeated request."""
     assert await trigger(client, "a") == "ea3e55d0-a483-5fad-aa74-78ba6b76fcdd"
 
 
@@ -89,7 +91,7 @@ async def test_a_report_whose_request_is_not_known_yet_is_the_same_report(
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256])
-async def test_a_key_of_no_use_is_422(client: TestClient, gateway: FakeGateway, key: str) -> None:
+async def test_an_unusable_key_is_422(client: TestClient, gateway: FakeGateway, key: str) -> None:
     response = await client.post(PATH, headers={"Idempotency-Key": key})
     detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
     assert detail == "Idempotency-Key is not 1 to 255 printable characters"

@@ -1,4 +1,4 @@
-"""A query is asked on its own topic, and its answer waited for within a bound."""
+"""A query is sent on its own topic, and its answer is awaited for a limited time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ QUERY = ReportRequest(str(uuid.UUID(int=5)), STORE)
 
 
 class FakeConnection:
-    """Takes everything, and remembers where it goes."""
+    """A connection that acknowledges every record and remembers its topic."""
 
     unavailable_reason = None
 
@@ -55,21 +55,21 @@ class FakeConnection:
 
 
 class Harness:
-    """A service among fakes."""
+    """A report service with a fake connection."""
 
     def __init__(self) -> None:
         self.changes = Notifier()
-        self.log = ReportView(Path(":memory:"), self.changes.notify)
+        self.view = ReportView(Path(":memory:"), self.changes.notify)
         self.connection = FakeConnection()
         connection: Any = self.connection
         self.service = ReportService(
-            SETTINGS, lambda: 0, connection, self.log, lambda: asyncio.sleep(0), self.changes
+            SETTINGS, lambda: 0, connection, self.view, lambda: asyncio.sleep(0), self.changes
         )
 
-    async def happen(self, *events: ReportEvent) -> None:
+    async def deliver(self, *events: ReportEvent) -> None:
         await self.connection.sent.wait()
         for event in events:
-            self.log.on_record(FakeRecord(QUERY_RESULTS.name, encode_event(event)))
+            self.view.on_record(FakeRecord(QUERY_RESULTS.name, encode_event(event)))
             await asyncio.sleep(0)
 
 
@@ -77,13 +77,13 @@ class Harness:
 async def harness() -> AsyncIterator[Harness]:
     harness = Harness()
     yield harness
-    harness.log.close()
+    harness.view.close()
 
 
 async def test_the_answer_is_the_complete_report(harness: Harness) -> None:
     answer, _ = await asyncio.gather(
         harness.service.answer(QUERY),
-        harness.happen(
+        harness.deliver(
             ReportEvent(QUERY.report_id, "running", 1),
             ReportEvent(QUERY.report_id, "complete", 2, report=ReportDocument.decode(CONTENT)),
         ),
@@ -94,16 +94,16 @@ async def test_the_answer_is_the_complete_report(harness: Harness) -> None:
     assert harness.changes._waiting == {}
 
 
-async def test_an_answer_that_failed_says_why(harness: Harness) -> None:
-    async def ask() -> None:
+async def test_a_query_that_failed_says_why(harness: Harness) -> None:
+    async def query() -> None:
         with pytest.raises(ReportError, match="no longer kept"):
             await harness.service.answer(QUERY)
 
     failed = ReportEvent(QUERY.report_id, "failed", 2, reason="the polls are no longer kept")
-    await asyncio.gather(ask(), harness.happen(failed))
+    await asyncio.gather(query(), harness.deliver(failed))
 
 
-async def test_nobody_waits_for_ever(harness: Harness) -> None:
+async def test_a_query_does_not_wait_for_ever(harness: Harness) -> None:
     with pytest.raises(WorkersBehindError, match=r"no worker answered within 0\.01 s"):
         await harness.service.answer(QUERY, patience=0.01)
     assert harness.changes._waiting == {}
@@ -113,7 +113,7 @@ async def test_an_overdue_query_fails_on_its_own_topic(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_DEADLINE_CHECK_SECONDS", 0)
-    harness.log.apply_request(QUERY, -SETTINGS.report_deadline - 1, query=True)
+    harness.view.apply_request(QUERY, -SETTINGS.report_deadline - 1, query=True)
     await harness.service.start()
     await harness.connection.sent.wait()
     await harness.service.stop()

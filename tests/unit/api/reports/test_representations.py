@@ -1,4 +1,4 @@
-"""A complete report in its forms, and what is told of it besides the figures."""
+"""A complete report is answered in several forms, with its provenance beside the figures."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read(body: bytes) -> polars.DataFrame:
     return polars.read_parquet(io.BytesIO(body))
 
 
-async def test_headers_of_the_csv_tell_what_the_figures_rest_on(
+async def test_headers_of_the_csv_have_the_provenance_of_the_figures(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL)
@@ -85,7 +85,7 @@ async def test_headers_of_the_csv_tell_what_the_figures_rest_on(
     }
 
 
-async def test_headers_do_not_grow_beyond_what_clients_take(
+async def test_headers_do_not_grow_beyond_what_clients_accept(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     offsets = {"store-status": {str(partition): 10**9 for partition in range(1000)}}
@@ -99,7 +99,9 @@ async def test_headers_do_not_grow_beyond_what_clients_take(
     assert (await json_form.json())["input_offsets"] == offsets
 
 
-async def test_a_daily_report_in_all_forms(client: TestClient, gateway: FakeGateway) -> None:
+async def test_a_daily_report_is_answered_in_all_forms(
+    client: TestClient, gateway: FakeGateway
+) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=DAILY)
 
     text = await (await client.get(f"/get_report/{REPORT}")).text()
@@ -124,10 +126,10 @@ async def test_a_daily_report_in_all_forms(client: TestClient, gateway: FakeGate
 
 
 UNKNOWN = {name: place for place, name in enumerate(ReportSpec().unknown_columns)}
-FURTHER = "reference_time,coverage,unknown"
+COLUMNS = "reference_time,coverage,unknown"
 
 
-async def test_further_columns_stand_behind_the_usual_ones_and_only_where_asked_for(
+async def test_further_columns_follow_the_usual_ones_and_only_on_request(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL | UNKNOWN)
@@ -136,7 +138,7 @@ async def test_further_columns_stand_behind_the_usual_ones_and_only_where_asked_
     assert await usual.text() == CSV
     assert f'filename="report-{REPORT}.csv"' in usual.headers["Content-Disposition"]
 
-    further = await client.get(f"/get_report/{REPORT}?columns={FURTHER}")
+    further = await client.get(f"/get_report/{REPORT}?columns={COLUMNS}")
     header, row = CSV.splitlines()
     assert (await further.text()).splitlines() == [
         f"{header},reference_time,coverage,{','.join(UNKNOWN)}",
@@ -144,11 +146,11 @@ async def test_further_columns_stand_behind_the_usual_ones_and_only_where_asked_
     ]
     assert 'filename="uptime-2024-03-10T1200Z.csv"' in further.headers["Content-Disposition"]
 
-    # the JSON form has all of it anyway
-    told = await client.get(
-        f"/get_report/{REPORT}?columns={FURTHER}", headers={"Accept": "application/json"}
+    # the JSON form has all columns anyway
+    json_form = await client.get(
+        f"/get_report/{REPORT}?columns={COLUMNS}", headers={"Accept": "application/json"}
     )
-    assert (await told.json())["coverage"] == 0.75
+    assert (await json_form.json())["coverage"] == 0.75
 
 
 async def test_a_report_of_an_earlier_version_has_further_columns_that_are_empty(
@@ -168,10 +170,10 @@ async def test_further_columns_of_a_daily_report_are_those_of_the_day(
     ]
     gateway.reports[REPORT] = report_state(REPORT, "complete", content={**DAILY, "days": days})
 
-    text = await (await client.get(f"/get_report/{REPORT}?columns={FURTHER}")).text()
+    text = await (await client.get(f"/get_report/{REPORT}?columns={COLUMNS}")).text()
 
     assert text.splitlines() == [
-        ",".join([*DAILY_COLUMNS, *FURTHER.split(",")[:2], *UNKNOWN_MINUTES]),
+        ",".join([*DAILY_COLUMNS, *COLUMNS.split(",")[:2], *UNKNOWN_MINUTES]),
         *(
             f"{STORE},2024-03-0{day},2024-03-0{day}T06:00:00Z,"
             f"2024-03-{day + 1:02}T06:00:00Z,600,{day},2024-03-10T12:00:00Z,0.25,7,9"
@@ -180,9 +182,11 @@ async def test_further_columns_of_a_daily_report_are_those_of_the_day(
     ]
 
 
-async def test_further_columns_of_many_stores(client: TestClient, gateway: FakeGateway) -> None:
-    basis = ["UTC", "0a", 9, None, None]
-    row = [STORE, 60, 1.5, 2.0, 0, 0.0, 1.0, *basis, 0, 0.0, 0.5, 0, 0.0, 1.0]
+async def test_a_report_of_many_stores_has_further_columns_on_request(
+    client: TestClient, gateway: FakeGateway
+) -> None:
+    provenance = ["UTC", "0a", 9, None, None]
+    row = [STORE, 60, 1.5, 2.0, 0, 0.0, 1.0, *provenance, 0, 0.0, 0.5, 0, 0.0, 1.0]
     gateway.rows[REPORT] = [[json.dumps([row]).encode()]]
     content = {
         "reference_time": "2024-03-10T12:00:00Z",
@@ -194,20 +198,20 @@ async def test_further_columns_of_many_stores(client: TestClient, gateway: FakeG
 
     usual = await (await client.get(path)).text()
     assert usual == ",".join(CSV_HEADER) + f"\n{STORE},60,1.5,2.0,0,0.0,1.0\n"
-    further = await client.get(f"{path}?columns={FURTHER}")
+    further = await client.get(f"{path}?columns={COLUMNS}")
     assert (await further.text()).splitlines() == [
         f"{','.join(CSV_HEADER)},reference_time,coverage,{','.join(UNKNOWN)}",
         f"{STORE},60,1.5,2.0,0,0.0,1.0,2024-03-10T12:00:00Z,,0,0.0,0.5,0,0.0,1.0",
     ]
     frame = read(
-        await (await client.get(f"{path}?columns={FURTHER}", headers={"Accept": PARQUET})).read()
+        await (await client.get(f"{path}?columns={COLUMNS}", headers={"Accept": PARQUET})).read()
     )
     assert frame.columns == [*CSV_HEADER, *extra_columns(ReportSpec()), "reference_time"]
     assert frame["reference_time"][0] == datetime(2024, 3, 10, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("query", ["columns=uptime", "columns=coverage,x", "format=json"])
-async def test_columns_and_parameters_that_there_are_not(
+async def test_unknown_columns_and_parameters_are_refused(
     client: TestClient, gateway: FakeGateway, query: str
 ) -> None:
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=FULL)
@@ -235,8 +239,8 @@ async def test_a_fleet_report_as_parquet_is_the_same_as_json(
     ]
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(2, 2))
 
-    told = await client.get(f"/get_report/{REPORT}", headers={"Accept": "application/json"})
-    body = await told.json()
+    json_form = await client.get(f"/get_report/{REPORT}", headers={"Accept": "application/json"})
+    body = await json_form.json()
     response = await client.get(f"/get_report/{REPORT}", headers={"Accept": PARQUET})
 
     frame = read(await response.read())
@@ -247,29 +251,29 @@ async def test_a_fleet_report_as_parquet_is_the_same_as_json(
     assert gateway.bodies.budget.used == 0
 
 
-async def test_parquet_counts_for_more_than_its_rows(
+async def test_parquet_needs_more_memory_than_its_rows(
     client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gateway.rows[REPORT] = [[b"[]" + b" " * 98]]
     content = {"reference_time": "2024-03-10T12:00:00Z"}
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     monkeypatch.setattr(gateway.bodies.budget, "_limit", PARQUET_FACTOR * 100)
-    taken = gateway.bodies.budget.try_acquire(1)
-    assert taken
+    acquired = gateway.bodies.budget.try_acquire(1)
+    assert acquired
 
     assert (await client.get(f"/get_report/{REPORT}")).status == HTTPStatus.OK
     refused = await client.get(f"/get_report/{REPORT}", headers={"Accept": PARQUET})
     await problem_of(refused, HTTPStatus.TOO_MANY_REQUESTS)
 
 
-async def test_a_report_that_never_fits_parquet_says_so_and_comes_as_csv(
+async def test_a_report_that_is_too_large_for_parquet_is_answered_as_csv_alone(
     client: TestClient, gateway: FakeGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = [[f"{n:08x}-0000-4000-8000-000000000000", 0, 1.5, 2, 0, 0.0, 1.0] for n in range(9)]
     gateway.rows[REPORT] = [[json.dumps([row]).encode() for row in rows]]
     content = {"reference_time": "2024-03-10T12:00:00Z", "further": []}
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
-    # what one answer may hold is less than the report, and more than each of its pieces
+    # the memory of one answer is less than the report, and more than each of its chunks
     monkeypatch.setattr(gateway.bodies.budget, "_limit", 150)
 
     refused = await client.get(f"/get_report/{REPORT}", headers={"Accept": PARQUET})
@@ -279,7 +283,7 @@ async def test_a_report_that_never_fits_parquet_says_so_and_comes_as_csv(
     assert gateway.bodies.budget.used == 0
 
 
-# -- asking for forms
+# -- requests for other figures
 
 
 @pytest.mark.parametrize(
@@ -296,7 +300,7 @@ async def test_a_report_that_never_fits_parquet_says_so_and_comes_as_csv(
         ({"start": None, "duration": None, "daily": None}, None, ReportSpec()),
     ],
 )
-async def test_the_body_may_say_which_figures(
+async def test_the_body_may_choose_the_figures(
     client: TestClient,
     gateway: FakeGateway,
     body: dict[str, Any],
@@ -325,7 +329,7 @@ async def test_the_body_may_say_which_figures(
         ({"exact": 1}, "exact is not true or false"),
     ],
 )
-async def test_forms_that_cannot_be(
+async def test_an_impossible_choice_of_figures_is_refused(
     client: TestClient, gateway: FakeGateway, body: dict[str, Any], reason: str
 ) -> None:
     for path in (f"/trigger_report/{STORE}", "/trigger_report"):
@@ -350,7 +354,7 @@ async def test_another_form_under_one_idempotency_key_is_refused(
 @pytest.mark.parametrize(
     ("name", "header"), [("america/new_york", "america/new_york"), ("Z\u00fcrich", "Z\\xfcrich")]
 )
-async def test_a_zone_that_is_none_is_told_of(
+async def test_an_unknown_timezone_is_named(
     client: TestClient, gateway: FakeGateway, name: str, header: str
 ) -> None:
     content = {**CONTENT, "unknown_timezone": name}

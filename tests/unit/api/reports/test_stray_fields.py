@@ -1,4 +1,4 @@
-"""Whatever anybody writes into any field of a result: it is refused, or every reader answers."""
+"""Any value in any field of a result is refused, or every reader can answer with it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ steps = st.lists(st.integers(0, 40), max_size=4)
 
 
 def changed(value: Any, path: list[int], new: Any) -> Any:
-    """A JSON value with what stands at a path replaced; each step counts keys or items."""
+    """Return a JSON value with the value at a path replaced; each step counts keys or items."""
     if not path or not value or not isinstance(value, dict | list):
         return new
     step, *rest = path
@@ -54,7 +54,7 @@ def changed(value: Any, path: list[int], new: Any) -> Any:
 
 
 class Readers:
-    """The API around a fake gateway, asked from a test that is not asynchronous."""
+    """The API around a fake gateway, for calls from a test that is not asynchronous."""
 
     def __init__(self, runner: asyncio.Runner) -> None:
         self._runner = runner
@@ -88,8 +88,8 @@ def readers() -> Iterator[Readers]:
 
 def of_store(form: str) -> dict[str, Any]:
     content = store_content(FORMS[form], detailed=True) | {"lost_input": [LOST]}
-    found: dict[str, Any] = orjson.loads(orjson.dumps(content))
-    return found
+    decoded: dict[str, Any] = orjson.loads(orjson.dumps(content))
+    return decoded
 
 
 STORE_CONTENTS = {form: of_store(form) for form in FORMS}
@@ -98,7 +98,9 @@ STORE_CONTENTS = {form: of_store(form) for form in FORMS}
 @pytest.mark.parametrize("form", ["window", "span", "daily exact"])
 @given(path=steps.filter(bool), new=odd)
 @example(path=[11, 0, 3], new="a\r\nSet-Cookie: b")
-def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new: Any) -> None:
+def test_any_value_in_the_report_of_a_store_is_refused_or_answered(
+    readers: Readers, form: str, path: list[int], new: Any
+) -> None:
     content = changed(STORE_CONTENTS[form], path, new)
     try:
         value = orjson.dumps(
@@ -133,28 +135,28 @@ def test_the_report_of_a_store(readers: Readers, form: str, path: list[int], new
 
 @pytest.mark.parametrize("form", ["window", "daily exact"])
 @given(path=steps.filter(bool), new=odd)
-def test_a_piece_of_a_report_of_many(
+def test_any_value_in_a_chunk_of_a_fleet_report_is_refused_or_answered(
     readers: Readers, form: str, path: list[int], new: Any
 ) -> None:
-    piece = fleet_chunk(FORMS[form], lost_input=[LOST])
-    value = orjson.loads(encode_event(ReportEvent(REPORT, "running", 7, chunk=piece)))
+    original = fleet_chunk(FORMS[form], lost_input=[LOST])
+    value = orjson.loads(encode_event(ReportEvent(REPORT, "running", 7, chunk=original)))
     try:
         event = decode_event(orjson.dumps({**value, "piece": changed(value["piece"], path, new)}))
     except (RecordError, TypeError):
         return
-    told = event.chunk
-    if told is None:
+    chunk = event.chunk
+    if chunk is None:
         return
     gateway = readers.gateway
     content = {
         "reference_time": "2024-03-10T12:00:00Z",
-        **told.provenance,
-        "input_offsets": {topic: {"0": offset} for topic, offset in told.input_offsets.items()},
-        "lost_input": list(told.lost_input),
-        "columns": told.columns,
-        "further": told.extra_columns,
+        **chunk.provenance,
+        "input_offsets": {topic: {"0": offset} for topic, offset in chunk.input_offsets.items()},
+        "lost_input": list(chunk.lost_input),
+        "columns": chunk.columns,
+        "further": chunk.extra_columns,
     }
-    gateway.rows[REPORT] = [[orjson.dumps(told.rows)]]
+    gateway.rows[REPORT] = [[orjson.dumps(chunk.rows)]]
     gateway.requests[:] = [FleetRequest(REPORT, spec=FORMS[form])]
     gateway.reports[REPORT] = report_state(REPORT, "complete", content=content, parts=(1, 1))
     for media in MEDIA:
@@ -165,7 +167,9 @@ def test_a_piece_of_a_report_of_many(
 
 @pytest.mark.parametrize("status", ["failed", "running", "complete"])
 @given(name=st.sampled_from(["reason", "at", "status", "report_id", "report", "piece"]), new=odd)
-def test_what_stands_beside_it(readers: Readers, status: Any, name: str, new: Any) -> None:
+def test_any_value_beside_the_report_is_refused_or_answered(
+    readers: Readers, status: Any, name: str, new: Any
+) -> None:
     value = {
         "report_id": REPORT,
         "status": status,
@@ -178,7 +182,7 @@ def test_what_stands_beside_it(readers: Readers, status: Any, name: str, new: An
     except (RecordError, TypeError):
         return
     content = None if event.report is None else event.report.fields
-    told = {"reason": event.reason, "content": content}
-    readers.gateway.reports[REPORT] = report_state(REPORT, event.status, **told)
+    fields = {"reason": event.reason, "content": content}
+    readers.gateway.reports[REPORT] = report_state(REPORT, event.status, **fields)
     for path in (f"/get_report/{REPORT}", f"/reports/{REPORT}/diff"):
         assert readers.status(path) != HTTPStatus.INTERNAL_SERVER_ERROR

@@ -1,4 +1,4 @@
-"""Whatever stands in a result: it is refused where it is read, or it is answered in every form."""
+"""Any value in a result is refused where it is read, or it is answered in every form."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ODD: tuple[Any, ...] = (
 
 
 def strays(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The content with each field of it, of its first day, or of a new column, made odd."""
+    """Yield the content with one field of it, of its first day or of a new column made odd."""
     for odd in ODD:
         for name in content:
             yield {**content, name: odd}
@@ -41,7 +41,7 @@ def strays(content: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("form", ["window", "window exact", "span", "daily"])
-async def test_no_result_is_answered_with_an_error_of_ours(
+async def test_no_result_causes_an_internal_error(
     client: TestClient, gateway: FakeGateway, form: str
 ) -> None:
     answered = 0

@@ -50,7 +50,9 @@ async def test_a_store_is_found_by_any_form_of_its_id(
 
 
 @pytest.mark.parametrize("store_id", ["1", "all", STORE + "0", STORE[:-1], "%00", "x" * 5000])
-async def test_no_uuid_is_422(client: TestClient, gateway: FakeGateway, store_id: str) -> None:
+async def test_a_store_id_that_is_no_uuid_is_422(
+    client: TestClient, gateway: FakeGateway, store_id: str
+) -> None:
     detail = await problem_of(
         await client.post(f"/trigger_report/{store_id}"), HTTPStatus.UNPROCESSABLE_ENTITY
     )
@@ -123,7 +125,7 @@ KNOWN = "reference_time, end, start, duration, daily, exact and webhook"
         ),
     ],
 )
-async def test_a_body_that_says_nonsense_is_422(
+async def test_a_body_with_wrong_values_is_422(
     client: TestClient, gateway: FakeGateway, body: Any, reason: str
 ) -> None:
     response = await client.post(PATH, data=json.dumps(body))
@@ -158,7 +160,7 @@ async def test_a_broker_out_of_reach_is_503(client: TestClient, gateway: FakeGat
     assert response.headers["Retry-After"] == "5"
 
 
-async def test_workers_behind_are_503(client: TestClient, gateway: FakeGateway) -> None:
+async def test_workers_that_are_behind_are_503(client: TestClient, gateway: FakeGateway) -> None:
     gateway.error = WorkersBehindError("the workers are still applying what came in")
     response = await client.post(PATH)
     detail = await problem_of(response, HTTPStatus.SERVICE_UNAVAILABLE)

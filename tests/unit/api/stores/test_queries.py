@@ -1,4 +1,4 @@
-"""`GET /stores/{store_id}/summary`, `/timeline` and `/incidents`."""
+"""`/summary`, `/timeline` and `/incidents` of a store are the answers to queries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.http_client import TestClient
 
 NOON = 1_710_072_000_000_000  # 2024-03-10T12:00:00Z
-BASIS = {
+PROVENANCE = {
     "store_id": STORE,
     "timezone": "America/Chicago",
     "stale_after": "2h",
@@ -33,7 +33,7 @@ BASIS = {
 }
 ANSWER: dict[str, Any] = {
     **CONTENT,
-    **BASIS,
+    **PROVENANCE,
     "business_hours": [[0, "09:00", "17:00"]],
     "start": "2024-03-03T12:00:00Z",
     "end": "2024-03-10T12:00:00Z",
@@ -54,18 +54,20 @@ OFFSETS = [
 
 
 @pytest.mark.parametrize("name", ZONES)
-def test_offsets_are_those_of_the_zone_at_every_instant(name: str) -> None:
+def test_offsets_are_those_of_the_timezone_at_every_instant(name: str) -> None:
     changes = clock_changes(name) or [NOON]
     for change in changes[-6:]:
-        told = utc_offsets(name, change - 40 * DAY, None, change + 40 * DAY)
-        starts = [parse_instant(one["start"]) for one in told]
+        offsets = utc_offsets(name, change - 40 * DAY, None, change + 40 * DAY)
+        starts = [parse_instant(offset["start"]) for offset in offsets]
         assert starts == sorted(starts)
         for instant in range(change - 40 * DAY, change + 40 * DAY, 7 * HOUR + 1):
-            known = [one for one, start in zip(told, starts, strict=True) if start <= instant]
+            known = [
+                offset for offset, start in zip(offsets, starts, strict=True) if start <= instant
+            ]
             assert known[-1]["offset_seconds"] * 1_000_000 == offset_at(name, instant)
 
 
-def test_without_a_zone_or_an_instant_there_are_no_offsets() -> None:
+def test_without_a_timezone_or_an_instant_there_are_no_offsets() -> None:
     assert utc_offsets("Mars/Phobos", NOON) == utc_offsets("UTC", None) == []
 
 
@@ -78,11 +80,11 @@ async def test_the_summary_is_the_state_now_and_the_three_windows(
 
     assert response.status == HTTPStatus.OK
     assert await response.json() == {
-        **BASIS,
+        **PROVENANCE,
         "state": "closed",
         "now": "2024-03-10T12:00:00Z",
         "local_time": "2024-03-10T07:00:00-05:00",
-        # from the poll to when it opens
+        # from the poll to the next opening
         "utc_offsets": [{"start": "2024-03-10T11:00:00Z", "offset_seconds": -5 * 3600}],
         "open_changes_at": "2024-03-11T14:00:00Z",
         "last_poll": {"status": "active", "timestamp_utc": "2024-03-10T11:00:00Z"},
@@ -91,11 +93,11 @@ async def test_the_summary_is_the_state_now_and_the_three_windows(
         "unknown_timezone": None,
         "windows": ["three windows"],
     }
-    (asked,) = gateway.queries
-    assert asked == ReportRequest(asked.report_id, STORE, details=("windows", "last_poll"))
+    (query,) = gateway.queries
+    assert query == ReportRequest(query.report_id, STORE, details=("windows", "last_poll"))
 
 
-async def test_the_summary_says_which_zone_was_given_and_is_none(
+async def test_the_summary_names_a_timezone_that_is_unknown(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.answers = [{**ANSWER, "unknown_timezone": "america/new_york"}]
@@ -103,10 +105,10 @@ async def test_the_summary_says_which_zone_was_given_and_is_none(
     assert (body["unknown_timezone"], body["timezone"]) == ("america/new_york", "America/Chicago")
 
 
-async def test_the_summary_covers_what_the_worker_answered_whatever_the_view_has_seen(
+async def test_the_summary_shows_the_answer_of_the_worker_even_if_the_view_is_behind(
     client: TestClient, gateway: FakeGateway
 ) -> None:
-    """The view hears of a poll a moment after its 202, and of a new store too."""
+    """The view reads a poll a moment after its 202, and a new store too."""
     gateway.poll(STORE, NOON - HOUR, active=True)
     gateway.newest_poll = NOON - HOUR
     last_poll = {"status": "inactive", "timestamp_utc": "2024-03-10T12:00:00Z"}
@@ -153,7 +155,7 @@ async def test_the_state_is_the_one_that_the_fleet_shows(
             assert (answered.polled, answered.active) == (shown.polled, shown.active)
 
 
-async def test_a_zone_that_only_the_workers_have_is_said(
+async def test_a_timezone_that_only_the_workers_have_is_an_error(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.answers = [{**ANSWER, "timezone": "Mars/Base"}]
@@ -169,7 +171,7 @@ async def test_the_timeline_is_that_of_the_last_week(
     response = await client.get(f"/stores/{STORE}/timeline")
 
     assert await response.json() == {
-        **BASIS,
+        **PROVENANCE,
         "start": "2024-03-03T12:00:00Z",
         "end": "2024-03-10T12:00:00Z",
         "coverage": 0.5,
@@ -177,9 +179,9 @@ async def test_the_timeline_is_that_of_the_last_week(
         "intervals": ["intervals"],
         "days": ["days"],
     }
-    (asked,) = gateway.queries
-    assert (asked.reference_time, asked.spec) == (None, ReportSpec(duration=WEEK))
-    assert asked.details == ("timeline", "days")
+    (query,) = gateway.queries
+    assert (query.reference_time, query.spec) == (None, ReportSpec(duration=WEEK))
+    assert query.details == ("timeline", "days")
 
 
 @pytest.mark.parametrize(
@@ -194,14 +196,14 @@ async def test_the_timeline_is_that_of_the_last_week(
         ),
     ],
 )
-async def test_the_span_may_be_named(
+async def test_a_request_may_choose_the_span(
     client: TestClient, gateway: FakeGateway, query: str, reference: int | None, form: ReportSpec
 ) -> None:
     for path in ("timeline", "incidents"):
         gateway.answers = [ANSWER]
         assert (await client.get(f"/stores/{STORE}/{path}?{query}")).status == HTTPStatus.OK
-        asked = gateway.queries[-1]
-        assert (asked.reference_time, asked.spec) == (reference, form)
+        sent_query = gateway.queries[-1]
+        assert (sent_query.reference_time, sent_query.spec) == (reference, form)
 
 
 async def test_incidents_come_in_pages_the_newest_first(
@@ -216,7 +218,7 @@ async def test_incidents_come_in_pages_the_newest_first(
         path = body["next"]
 
     assert pages == [["2024-03-09", "2024-03-08"], ["2024-03-07", "2024-03-06"]]
-    # the second page is of the same span, whatever came in meanwhile
+    # the second page is of the same span, even if polls came in meanwhile
     assert gateway.queries[1].reference_time == NOON
     assert gateway.queries[1].spec == ReportSpec(start=NOON - WEEK)
 
@@ -240,7 +242,7 @@ async def test_an_unknown_store_is_404(client: TestClient, gateway: FakeGateway,
         f"{STORE}/summary?at=now",
     ],
 )
-async def test_what_cannot_be_asked_is_422(client: TestClient, path: str) -> None:
+async def test_a_wrong_parameter_is_422(client: TestClient, path: str) -> None:
     await problem_of(await client.get(f"/stores/{path}"), HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -252,16 +254,14 @@ async def test_what_cannot_be_asked_is_422(client: TestClient, path: str) -> Non
         (BrokerUnavailableError("away"), HTTPStatus.SERVICE_UNAVAILABLE),
     ],
 )
-async def test_without_an_answer_it_says_why(
+async def test_a_query_without_an_answer_says_why(
     client: TestClient, gateway: FakeGateway, error: Exception, status: HTTPStatus
 ) -> None:
     gateway.answers = [error]
     await problem_of(await client.get(f"/stores/{STORE}/summary"), status)
 
 
-async def test_too_many_open_questions_are_refused(
-    client: TestClient, gateway: FakeGateway
-) -> None:
+async def test_too_many_open_queries_are_refused(client: TestClient, gateway: FakeGateway) -> None:
     gateway.open = 10_000
     response = await client.get(f"/stores/{STORE}/summary")
     await problem_of(response, HTTPStatus.SERVICE_UNAVAILABLE)

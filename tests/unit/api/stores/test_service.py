@@ -1,4 +1,4 @@
-"""What must have been read before a store is said to be unknown."""
+"""A store is unknown only after the workers have applied the polls before the request."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 
 class Bench:
-    """A service whose workers and view are as far as the test says."""
+    """A service with a view and workers that are as far as the test says."""
 
     def __init__(self) -> None:
-        self.registry = StoreView(Path(":memory:"), 8)
-        self.asked: list[str] = []
+        self.view = StoreView(Path(":memory:"), 8)
+        self.calls: list[str] = []
         self.behind = False
         self.made_elsewhere = False
         self.service = StoreService(
-            self.registry,
+            self.view,
             read=self.read,
             read_all=self.read_all,
             applied=self.applied,
@@ -40,21 +40,21 @@ class Bench:
 
     async def send_removal(self, store_id: str) -> None:
         assert store_id == STORE
-        self.asked.append("send removal")
+        self.calls.append("send removal")
 
     async def applied(self) -> None:
-        self.asked.append("applied")
+        self.calls.append("applied")
         if self.behind:
             await asyncio.Event().wait()
 
     async def read_all(self) -> None:
-        self.asked.append("read all")
+        self.calls.append("read all")
 
     async def read(self) -> None:
-        self.asked.append("read")
+        self.calls.append("read")
         # a worker registers what it applies
-        if self.made_elsewhere or ("applied" in self.asked and not self.behind):
-            self.registry.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(STORE))))
+        if self.made_elsewhere or ("applied" in self.calls and not self.behind):
+            self.view.on_record(FakeRecord(STORES.name, encode_store(StoreRecord(STORE))))
 
 
 @pytest.fixture
@@ -62,23 +62,23 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     monkeypatch.setattr(module, "ANSWER_SECONDS", 0.01)
     bench = Bench()
     yield bench
-    bench.registry.close()
+    bench.view.close()
 
 
 async def test_a_new_store_is_found_once_the_workers_have_applied_it(bench: Bench) -> None:
     assert await bench.service.store_exists(STORE)
-    assert bench.asked == ["read", "applied", "read"]
+    assert bench.calls == ["read", "applied", "read"]
     assert await bench.service.store_exists(STORE)
-    assert bench.asked == ["read", "applied", "read", "read"], "a known store needs no worker"
+    assert bench.calls == ["read", "applied", "read", "read"], "a known store needs no worker"
     assert not await bench.service.store_exists(UNKNOWN)
 
 
 async def test_a_known_store_is_read_again_without_the_workers(bench: Bench) -> None:
     await bench.service.store_exists(STORE)
-    bench.asked.clear()
+    bench.calls.clear()
     bench.behind = True
     assert await bench.service.get(STORE)
-    assert bench.asked == ["read"]
+    assert bench.calls == ["read"]
 
 
 async def test_a_store_that_another_process_made_is_found_without_the_workers(
@@ -86,15 +86,15 @@ async def test_a_store_that_another_process_made_is_found_without_the_workers(
 ) -> None:
     bench.behind = bench.made_elsewhere = True
     assert await bench.service.get(STORE)
-    assert bench.asked == ["read"]
+    assert bench.calls == ["read"]
 
 
 async def test_a_page_waits_for_the_workers(bench: Bench) -> None:
     assert await bench.service.page("", "", 10) == StorePage([STORE], more=False)
-    assert bench.asked == ["applied", "read"]
+    assert bench.calls == ["applied", "read"]
 
 
-async def test_workers_that_are_behind_are_no_answer(bench: Bench) -> None:
+async def test_workers_that_are_behind_are_an_error(bench: Bench) -> None:
     bench.behind = True
     with pytest.raises(WorkersBehindError, match="is not known yet"):
         await bench.service.store_exists(STORE)
@@ -110,7 +110,7 @@ async def test_a_store_that_another_process_removed_is_not_known_here_any_more(
     await bench.service.store_exists(STORE)
 
     async def read() -> None:
-        bench.registry.on_record(FakeRecord(STORES.name, None, key=STORE.encode()))
+        bench.view.on_record(FakeRecord(STORES.name, None, key=STORE.encode()))
 
     bench.service._read = read
     assert not await bench.service.store_exists(STORE)
@@ -124,9 +124,9 @@ async def test_a_removal_is_sent_and_waits_for_the_workers_and_for_every_view(
     bench: Bench,
 ) -> None:
     await bench.service.require(STORE)
-    bench.asked.clear()
+    bench.calls.clear()
     await bench.service.remove(STORE)
-    assert bench.asked == ["read", "send removal", "applied", "read all"]
+    assert bench.calls == ["read", "send removal", "applied", "read all"]
 
     bench.behind = True
     with pytest.raises(WorkersBehindError, match=r"the removal of store .* is recorded"):
@@ -136,4 +136,4 @@ async def test_a_removal_is_sent_and_waits_for_the_workers_and_for_every_view(
 async def test_a_store_that_does_not_exist_is_not_removed(bench: Bench) -> None:
     with pytest.raises(StoreNotFoundError, match="is unknown"):
         await bench.service.remove(UNKNOWN)
-    assert "send removal" not in bench.asked
+    assert "send removal" not in bench.calls

@@ -1,4 +1,4 @@
-"""The most stores by HTTP: new ones are refused, those that are there go on."""
+"""New stores are refused at the limit of stores, and known stores are accepted as before."""
 
 from __future__ import annotations
 
@@ -28,59 +28,59 @@ IDS = [str(uuid.UUID(int=number, version=4)) for number in range(1, 60)]
 
 
 class Harness:
-    """A limit over a registry; the time stands still until a test moves it."""
+    """A limit over a view of the stores, with a clock that a test sets."""
 
     def __init__(self, most: int) -> None:
         self.now = 0.0
-        self.registry = StoreView(Path(":memory:"), 8)
-        self.limit = StoreLimit(self.registry, most, lambda: self.now)
+        self.store_view = StoreView(Path(":memory:"), 8)
+        self.limit = StoreLimit(self.store_view, most, lambda: self.now)
 
     def register(self, *store_ids: str) -> None:
         for store_id in store_ids:
-            self.registry.on_record(
+            self.store_view.on_record(
                 FakeRecord(STORES.name, encode_store(StoreRecord(store_id)), key=store_id.encode())
             )
 
     def unregister(self, store_id: str) -> None:
-        self.registry.on_record(FakeRecord(STORES.name, None, key=store_id.encode()))
+        self.store_view.on_record(FakeRecord(STORES.name, None, key=store_id.encode()))
 
-    def let_in(self, *store_ids: str) -> list[bool]:
+    def accept(self, *store_ids: str) -> list[bool]:
         return [self.limit.why_not_writable(store_id) is None for store_id in store_ids]
 
 
-def test_so_many_and_no_more_whether_they_are_registered_yet_or_not() -> None:
+def test_the_limit_counts_stores_whether_they_are_registered_yet_or_not() -> None:
     harness = Harness(4)
     harness.register(*IDS[:2], IDS[0])
-    assert harness.registry.count == 2
-    assert harness.let_in(*IDS[:6]) == [True, True, True, True, False, False]
-    # those that are there, or have their place, go on
-    assert harness.let_in(*IDS[:4]) == [True] * 4
+    assert harness.store_view.count == 2
+    assert harness.accept(*IDS[:6]) == [True, True, True, True, False, False]
+    # registered stores and those accepted before are accepted again
+    assert harness.accept(*IDS[:4]) == [True] * 4
     harness.register(IDS[2])
-    assert harness.let_in(IDS[4]) == [False]
+    assert harness.accept(IDS[4]) == [False]
     harness.register(IDS[3])
-    assert harness.let_in(IDS[4]) == [False]
+    assert harness.accept(IDS[4]) == [False]
     assert "STORE_UPTIME_MAX_STORES" in (harness.limit.why_not_writable(IDS[4]) or "")
 
     harness.unregister(IDS[0])
     harness.unregister(IDS[0])
-    assert harness.registry.count == 3
-    assert harness.let_in(IDS[4], IDS[5]) == [True, False]
+    assert harness.store_view.count == 3
+    assert harness.accept(IDS[4], IDS[5]) == [True, False]
 
 
 def test_a_store_that_is_never_registered_loses_its_place() -> None:
     harness = Harness(1)
-    assert harness.let_in(IDS[0], IDS[1]) == [True, False]
+    assert harness.accept(IDS[0], IDS[1]) == [True, False]
     harness.now = UNREGISTERED_SECONDS
-    assert harness.let_in(IDS[1]) == [True]
+    assert harness.accept(IDS[1]) == [True]
 
 
 def test_far_below_the_limit_no_store_is_looked_up() -> None:
     harness = Harness(2_000)
     harness.register(*IDS[:50])
-    looked: list[str] = []
-    harness.registry.database.set_trace_callback(looked.append)
-    assert all(harness.let_in(*IDS))
-    assert looked == []
+    statements: list[str] = []
+    harness.store_view.database.set_trace_callback(statements.append)
+    assert all(harness.accept(*IDS))
+    assert statements == []
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ async def full() -> AsyncIterator[tuple[TestClient, FakeGateway]]:
         ("PUT", "timezone", {"timezone": "UTC"}),
     ],
 )
-async def test_a_new_store_is_429_and_a_known_one_goes_on(
+async def test_a_new_store_is_429_and_a_known_one_is_accepted(
     full: tuple[TestClient, FakeGateway], method: str, what: str, body: Any
 ) -> None:
     client, gateway = full
@@ -112,7 +112,7 @@ async def test_a_new_store_is_429_and_a_known_one_goes_on(
     assert known.status == HTTPStatus.ACCEPTED
 
 
-async def test_of_many_polls_those_of_new_stores_are_refused(
+async def test_polls_of_new_stores_are_refused_among_many_polls(
     full: tuple[TestClient, FakeGateway],
 ) -> None:
     client, gateway = full

@@ -22,7 +22,7 @@ HOURS = f"{PATH}/business_hours"
 ZONE = f"{PATH}/timezone"
 
 
-async def test_a_store_of_which_nothing_more_is_known(client: TestClient) -> None:
+async def test_a_store_without_facts_has_the_default_timezone(client: TestClient) -> None:
     response = await client.get(PATH)
     assert response.status == HTTPStatus.OK
     assert await response.json() == {
@@ -39,13 +39,13 @@ async def test_an_unknown_store_is_404(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("path", ["/stores/7", "/stores?after=7"])
-async def test_no_uuid_is_422(client: TestClient, path: str) -> None:
+async def test_a_store_id_that_is_no_uuid_is_422(client: TestClient, path: str) -> None:
     await problem_of(await client.get(path), HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 @pytest.mark.parametrize("path", [PATH, f"/stores/{UNKNOWN}", "/stores"])
 @pytest.mark.parametrize("error", [BrokerUnavailableError("away"), WorkersBehindError("behind")])
-async def test_what_cannot_be_known_now_is_503(
+async def test_a_store_that_cannot_be_looked_up_now_is_503(
     client: TestClient, gateway: FakeGateway, path: str, error: Exception
 ) -> None:
     gateway.error = error
@@ -78,10 +78,10 @@ async def test_hours_are_replaced_and_read_at_once(
     assert gateway.unacknowledged.used == gateway.bodies.budget.used == 0
 
 
-async def test_a_day_may_be_written_as_a_number_with_a_fraction_of_nothing(
+async def test_a_day_may_be_a_number_with_a_fraction_of_zero(
     client: TestClient, gateway: FakeGateway
 ) -> None:
-    """JSON has one kind of number, and a schema takes 1.0 for a whole one."""
+    """JSON has one kind of number, and a schema accepts 1.0 as a whole one."""
     rows = [
         [1.0, "09:00", "17:00"],
         {"day": 2.0, "start_time_local": "9:00", "end_time_local": "10:00"},
@@ -91,19 +91,19 @@ async def test_a_day_may_be_written_as_a_number_with_a_fraction_of_nothing(
     assert b'[[1,"09:00","17:00"],[2,"9:00","10:00"]]' in (gateway.broker.records[0].value or b"")
 
 
-async def test_no_hours_at_all_is_always_open_again(client: TestClient) -> None:
+async def test_without_business_hours_a_store_is_always_open_again(client: TestClient) -> None:
     await client.put(HOURS, json={"hours": [[0, "09:00", "17:00"]]})
     response = await client.put(HOURS, json={"hours": []})
     assert (await response.json())["business_hours"] is None
     assert (await (await client.get(PATH)).json())["business_hours"] is None
 
 
-async def test_hours_that_open_nothing_are_taken_with_a_warning(client: TestClient) -> None:
+async def test_hours_that_never_open_are_accepted_with_a_warning(client: TestClient) -> None:
     answer = await (await client.put(HOURS, json={"hours": [[0, "09:00", "9:00"]]})).json()
     assert "open nothing" in answer["warning"]
 
 
-async def test_the_most_rows_fit_in_either_form(client: TestClient) -> None:
+async def test_the_most_rows_fit_into_a_body_in_either_form(client: TestClient) -> None:
     rows = [
         {"dayOfWeek": 0, "start_time_local": "09:00:00.000000", "end_time_local": "17:00:00.000000"}
     ] * MAX_HOURS_ROWS
@@ -143,7 +143,7 @@ async def test_the_most_rows_fit_in_either_form(client: TestClient) -> None:
         (ZONE, {"zone": "UTC"}, "unknown fields: 'zone'"),
     ],
 )
-async def test_what_is_refused_changes_nothing_and_is_kept(
+async def test_a_rejected_body_changes_nothing_and_becomes_a_dead_letter(
     client: TestClient, gateway: FakeGateway, path: str, body: Any, reason: str
 ) -> None:
     before = await (await client.get(PATH)).json()
@@ -151,14 +151,18 @@ async def test_what_is_refused_changes_nothing_and_is_kept(
     response = await client.put(path, data=data)
     detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
     assert detail.startswith(reason)
-    (letter,) = gateway.broker.dead_letters()
-    assert (letter.original, letter.reason, letter.source["path"]) == (data, detail, path)
+    (dead_letter,) = gateway.broker.dead_letters()
+    assert (dead_letter.original, dead_letter.reason, dead_letter.source["path"]) == (
+        data,
+        detail,
+        path,
+    )
     assert await (await client.get(PATH)).json() == before
     assert len(gateway.broker.records) == 1
 
 
 @pytest.mark.parametrize("path", [HOURS, ZONE])
-async def test_a_body_that_is_no_json_is_400_and_kept(
+async def test_a_body_that_is_no_json_is_400_and_becomes_a_dead_letter(
     client: TestClient, gateway: FakeGateway, path: str
 ) -> None:
     await problem_of(await client.put(path, data=b"UTC"), HTTPStatus.BAD_REQUEST)
@@ -166,7 +170,7 @@ async def test_a_body_that_is_no_json_is_400_and_kept(
 
 
 @pytest.mark.parametrize("field", ["timezone_str", "timezone"])
-async def test_a_zone_is_replaced_and_read_at_once(
+async def test_a_timezone_is_replaced_and_read_at_once(
     client: TestClient, gateway: FakeGateway, field: str
 ) -> None:
     response = await client.put(ZONE, json={field: " Europe/London "})
@@ -181,7 +185,7 @@ async def test_a_zone_is_replaced_and_read_at_once(
     assert [record.topic for record in gateway.broker.records] == [STORE_TIMEZONES.name]
 
 
-async def test_an_unknown_zone_is_taken_with_a_warning(client: TestClient) -> None:
+async def test_an_unknown_timezone_is_accepted_with_a_warning(client: TestClient) -> None:
     answer = await (await client.put(ZONE, json={"timezone_str": "Mars/Base"})).json()
     assert answer == {
         "store_id": STORE,
@@ -195,7 +199,7 @@ async def test_an_unknown_zone_is_taken_with_a_warning(client: TestClient) -> No
 
 
 @pytest.mark.parametrize("name", ["a\r\nX-Evil: 1", "a\x00", "a\x85b"])
-async def test_a_zone_with_control_characters_is_refused(client: TestClient, name: str) -> None:
+async def test_a_timezone_with_control_characters_is_refused(client: TestClient, name: str) -> None:
     detail = await problem_of(
         await client.put(ZONE, json={"timezone": name}), HTTPStatus.UNPROCESSABLE_ENTITY
     )
@@ -220,12 +224,14 @@ class TestPages:
         for store_id in reversed(self.IDS):
             gateway.add_store(store_id)
 
-    async def test_all_in_order(self, client: TestClient) -> None:
+    async def test_all_stores_are_listed_in_order(self, client: TestClient) -> None:
         answer = await (await client.get("/stores")).json()
         assert answer == {"store_ids": sorted([*self.IDS, STORE]), "next": None}
 
     @pytest.mark.parametrize("query", ["limit=7", "limit=1", "limit=26", "limit=25"])
-    async def test_next_leads_through_all(self, client: TestClient, query: str) -> None:
+    async def test_the_link_to_the_next_page_leads_through_all_stores(
+        self, client: TestClient, query: str
+    ) -> None:
         seen: list[str] = []
         link: str | None = f"/stores?{query}"
         while link:
@@ -235,17 +241,17 @@ class TestPages:
         assert seen == sorted([*self.IDS, STORE])
 
     @pytest.mark.parametrize("prefix", ["0", "0A", "0a000000-0000", STORE.upper()])
-    async def test_prefix(self, client: TestClient, prefix: str) -> None:
+    async def test_a_prefix_chooses_the_stores(self, client: TestClient, prefix: str) -> None:
         answer = await (await client.get("/stores", params={"prefix": prefix, "limit": 1})).json()
-        found = list(answer["store_ids"])
+        store_ids = list(answer["store_ids"])
         while answer["next"]:
             answer = await (await client.get(answer["next"])).json()
-            found += answer["store_ids"]
+            store_ids += answer["store_ids"]
         ids = sorted([*self.IDS, STORE])
-        assert found == [i for i in ids if i.startswith(prefix.lower())]
+        assert store_ids == [i for i in ids if i.startswith(prefix.lower())]
 
     @pytest.mark.parametrize("digits", range(1, 33))
-    async def test_prefix_without_dashes(self, client: TestClient, digits: int) -> None:
+    async def test_a_prefix_may_be_without_dashes(self, client: TestClient, digits: int) -> None:
         prefix = STORE.replace("-", "").upper()[:digits]
         answer = await (await client.get("/stores", params={"prefix": prefix})).json()
         assert STORE in answer["store_ids"]
@@ -268,12 +274,12 @@ class TestPages:
             "x=1",
         ],
     )
-    async def test_a_wrong_question_is_422(self, client: TestClient, query: str) -> None:
+    async def test_a_wrong_parameter_is_422(self, client: TestClient, query: str) -> None:
         response = await client.get(f"/stores?{query}")
         await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
-async def test_a_store_is_removed_with_all_that_was_told_of_it(
+async def test_a_store_is_removed_with_all_its_facts(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     await client.put(HOURS, json={"hours": [[0, "09:00", "17:00"]]})
@@ -299,11 +305,11 @@ async def test_a_store_is_removed_with_all_that_was_told_of_it(
         assert gone.status == HTTPStatus.NOT_FOUND
 
     await client.put(f"{PATH}/timezone", json={"timezone_str": "Asia/Tokyo"})
-    anew = await (await client.get(PATH)).json()
-    assert (anew["business_hours"], anew["timezone"]) == (None, "Asia/Tokyo")
+    new = await (await client.get(PATH)).json()
+    assert (new["business_hours"], new["timezone"]) == (None, "Asia/Tokyo")
 
 
-async def test_a_removal_that_the_broker_does_not_take_is_no_success(
+async def test_a_removal_that_the_broker_does_not_acknowledge_is_an_error(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.broker.error = KafkaError("no")

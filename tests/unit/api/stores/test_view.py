@@ -25,16 +25,16 @@ HOURS = [(0, "09:00", "17:00"), (1, "10:00", "24:00")]
 
 
 @pytest.fixture
-def registry() -> Iterator[StoreView]:
-    registry = StoreView(Path(":memory:"), PARTITIONS)
-    yield registry
-    registry.close()
+def view() -> Iterator[StoreView]:
+    view = StoreView(Path(":memory:"), PARTITIONS)
+    yield view
+    view.close()
 
 
 def record(
     spec: TopicSpec, value: bytes | None, store_id: str = STORE, moved: int = 0
 ) -> FakeRecord:
-    """A record on its right partition, or `moved` from there."""
+    """Return a record on its right partition, or `moved` partitions behind it."""
     right = partition_of(store_id.encode(), PARTITIONS)
     return FakeRecord(spec.name, value, partition=(right + moved) % PARTITIONS)
 
@@ -51,10 +51,10 @@ def registered(store_id: str) -> FakeRecord:
     return record(STORES, encode_store(StoreRecord(store_id)), store_id)
 
 
-def test_a_store_that_nothing_names_is_unknown(registry: StoreView) -> None:
-    registry.on_record(registered(UNKNOWN))
-    assert not registry.exists(STORE)
-    assert registry.get(STORE) is None
+def test_a_store_that_no_record_names_is_unknown(view: StoreView) -> None:
+    view.on_record(registered(UNKNOWN))
+    assert not view.exists(STORE)
+    assert view.get(STORE) is None
 
 
 @pytest.mark.parametrize(
@@ -71,13 +71,13 @@ def test_a_store_that_nothing_names_is_unknown(registry: StoreView) -> None:
         ([zone(), zone("UTC")], StoreEntry(STORE, (), "UTC")),
     ],
 )
-def test_the_last_of_each_kind_counts(
-    registry: StoreView, records: list[FakeRecord], entry: StoreEntry
+def test_the_last_record_of_each_kind_counts(
+    view: StoreView, records: list[FakeRecord], entry: StoreEntry
 ) -> None:
     for each in records:
-        registry.on_record(each)
-    assert registry.exists(STORE)
-    assert registry.get(STORE) == entry
+        view.on_record(each)
+    assert view.exists(STORE)
+    assert view.get(STORE) == entry
 
 
 @pytest.mark.parametrize(
@@ -92,59 +92,61 @@ def test_the_last_of_each_kind_counts(
         record(STORES, b"{}"),
     ],
 )
-def test_what_the_workers_do_not_apply_does_not_count(registry: StoreView, bad: FakeRecord) -> None:
+def test_a_record_that_the_workers_do_not_apply_does_not_count(
+    view: StoreView, bad: FakeRecord
+) -> None:
     for good in ((), (hours(), zone())):
         for each in good:
-            registry.on_record(each)
-        # on a wrong partition it is passed on, and is no error
+            view.on_record(each)
+        # a record on a wrong partition is forwarded, and is no error
         with suppress(RecordError):
-            registry.on_record(bad)
-        assert registry.exists(STORE) == bool(good)
-    assert registry.get(STORE) == StoreEntry(STORE, tuple(HOURS), "Europe/London")
+            view.on_record(bad)
+        assert view.exists(STORE) == bool(good)
+    assert view.get(STORE) == StoreEntry(STORE, tuple(HOURS), "Europe/London")
 
 
-def forwarded(value: bytes, spec: Any, taken: int) -> FakeRecord:
-    """What a worker makes of a record that came elsewhere at a time in ms."""
+def forwarded(value: bytes, spec: Any, appended_at: int) -> FakeRecord:
+    """Return the record that a worker forwards after one on a wrong partition at a time in ms."""
     sent = record(spec, value, moved=1)
-    sent.timestamp = taken
-    told = record(spec, value)
-    told.timestamp = 9_000
-    told.headers = [(ORIGIN_HEADER, encode_origin(origin_of(sent)))]
-    return told
+    sent.timestamp = appended_at
+    copy = record(spec, value)
+    copy.timestamp = 9_000
+    copy.headers = [(ORIGIN_HEADER, encode_origin(origin_of(sent)))]
+    return copy
 
 
-@pytest.mark.parametrize(("taken", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
-def test_a_forwarded_record_counts_if_the_broker_took_it_later(
-    registry: StoreView, taken: int, counts: bool
+@pytest.mark.parametrize(("appended_at", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
+def test_a_forwarded_record_counts_if_the_broker_appended_it_later(
+    view: StoreView, appended_at: int, counts: bool
 ) -> None:
     for each in (hours(), zone()):
         each.timestamp = 5_000
-        registry.on_record(each)
-    registry.database.execute("UPDATE store SET reevaluate_at = 1")
+        view.on_record(each)
+    view.database.execute("UPDATE store SET reevaluate_at = 1")
     late = [
-        forwarded(encode_hours(STORE, [(6, "08:00", "09:00")]), STORE_BUSINESS_HOURS, taken),
-        forwarded(encode_timezone(STORE, "UTC"), STORE_TIMEZONES, taken),
+        forwarded(encode_hours(STORE, [(6, "08:00", "09:00")]), STORE_BUSINESS_HOURS, appended_at),
+        forwarded(encode_timezone(STORE, "UTC"), STORE_TIMEZONES, appended_at),
     ]
     for each in late + late:
-        registry.on_record(each)
+        view.on_record(each)
     changed = StoreEntry(STORE, ((6, "08:00", "09:00"),), "UTC")
-    assert registry.get(STORE) == (
+    assert view.get(STORE) == (
         changed if counts else StoreEntry(STORE, tuple(HOURS), "Europe/London")
     )
-    # the fleet is looked at again where something changed
-    (reevaluate_at,) = registry.database.execute("SELECT reevaluate_at FROM store").fetchone()
+    # the view of the fleet evaluates a changed store again
+    (reevaluate_at,) = view.database.execute("SELECT reevaluate_at FROM store").fetchone()
     assert reevaluate_at == (0 if counts else 1)
 
 
-def test_pages_are_in_order_and_complete(registry: StoreView) -> None:
+def test_pages_are_in_order_and_complete(view: StoreView) -> None:
     ids = [f"{n:02x}000000-0000-4000-8000-000000000000" for n in range(0, 256, 5)]
     for store_id in reversed(ids):
-        registry.on_record(registered(store_id))
+        view.on_record(registered(store_id))
     seen: list[str] = []
-    while page := registry.page("", seen[-1] if seen else "", 7):
+    while page := view.page("", seen[-1] if seen else "", 7):
         seen += page
     assert seen == ids
-    assert registry.page("f", "", 100) == [i for i in ids if i.startswith("f")]
-    assert registry.page("f", ids[-2], 100) == ids[-1:]
-    assert registry.page("0f000000-", ids[0], 100) == [ids[3]]
-    assert registry.page("ff0000001", "", 100) == []
+    assert view.page("f", "", 100) == [i for i in ids if i.startswith("f")]
+    assert view.page("f", ids[-2], 100) == ids[-1:]
+    assert view.page("0f000000-", ids[0], 100) == [ids[3]]
+    assert view.page("ff0000001", "", 100) == []
