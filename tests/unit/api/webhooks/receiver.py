@@ -1,4 +1,4 @@
-"""Those who are told, and what they answer."""
+"""A local HTTP server receives webhooks, for tests of deliveries."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
     Answer = int | Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  that of the specification's example
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105  an example of the specification
 KEY = base64.b64decode(SECRET.removeprefix("whsec_"))
 
 
 class Receiver:
-    """A local HTTP server.
+    """A local HTTP server that remembers its requests.
 
     Attributes:
-        answers: what it answers, in order; the last one again and again.
+        answers: statuses or handlers of its answers, in order; the last one repeats.
         heard: headers and body of every request.
-        paths: their paths.
+        paths: the path of every request.
     """
 
     def __init__(self, *answers: Answer) -> None:
@@ -48,7 +48,7 @@ class Receiver:
 
     @property
     def host(self) -> str:
-        """As the operator lists it."""
+        """Return the host as the operator lists it."""
         return f"http://127.0.0.1:{self._server.port}"
 
     async def heard_so_many(self, count: int) -> None:

@@ -41,7 +41,7 @@ def allowlist(hosts: str = LISTED) -> Allowlist:
         "https://own.intern/",
     ],
 )
-def test_what_is_listed_may_be_called(url: str) -> None:
+def test_a_listed_host_may_be_called(url: str) -> None:
     assert str(allowlist().check(url)).startswith("http")
 
 
@@ -73,7 +73,7 @@ def test_what_is_listed_may_be_called(url: str) -> None:
         "http://own.intern/",
     ],
 )
-def test_what_is_not_listed_may_not(url: str) -> None:
+def test_a_host_that_is_not_listed_may_not_be_called(url: str) -> None:
     with pytest.raises(RecordError, match="STORE_UPTIME_WEBHOOK_HOSTS does not list "):
         allowlist().check(url)
 
@@ -102,7 +102,7 @@ def test_what_is_not_listed_may_not(url: str) -> None:
         ("https://hooks.example.com/#", "no user, no password and no fragment"),
     ],
 )
-def test_what_is_no_plain_url_is_refused(url: object, reason: str) -> None:
+def test_a_value_that_is_no_plain_url_is_refused(url: object, reason: str) -> None:
     with pytest.raises(RecordError, match=reason):
         allowlist().check(url)
 
@@ -124,18 +124,18 @@ def test_what_is_no_plain_url_is_refused(url: object, reason: str) -> None:
         "a=b",
     ],
 )
-def test_what_no_host_can_be_called_is_refused_where_a_wildcard_takes_it(name: str) -> None:
+def test_an_impossible_host_name_is_refused_even_where_a_wildcard_matches_it(name: str) -> None:
     with pytest.raises(RecordError, match=r"not the name of a host|not a URL|does not list"):
         allowlist().check(f"https://{name}.example.org/hook")
 
 
 @pytest.mark.parametrize("name", ["a", "a-b", "x" * 63, "xn--bcher-kva", "_a", "a.b.c", "1"])
-def test_what_a_host_can_be_called_is_taken(name: str) -> None:
+def test_a_possible_host_name_is_accepted(name: str) -> None:
     assert allowlist().check(f"https://{name}.example.org/hook").raw_host == f"{name}.example.org"
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "4 43", ""])
-def test_a_port_that_is_none_is_refused(port: str) -> None:
+def test_an_impossible_port_is_refused(port: str) -> None:
     with pytest.raises(RecordError):
         allowlist().check(f"https://hooks.example.com:{port}x/")
     if port:
@@ -194,7 +194,7 @@ names = st.lists(labels, min_size=1, max_size=4).map(".".join)
 
 
 @given(names, st.integers(1, 65535), st.sampled_from(["http", "https"]))
-def test_no_other_host_is_taken(name: str, port: int, scheme: str) -> None:
+def test_no_other_host_is_accepted(name: str, port: int, scheme: str) -> None:
     listed = allowlist("hooks.example.com,*.example.org,http://127.0.0.1:9000")
     try:
         listed.check(f"{scheme}://{name}:{port}/")
@@ -205,7 +205,7 @@ def test_no_other_host_is_taken(name: str, port: int, scheme: str) -> None:
 
 
 @given(st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)), st.sampled_from(["http", "https"]))
-def test_no_other_address_is_taken(address: IPv4Address | IPv6Address, scheme: str) -> None:
+def test_no_other_address_is_accepted(address: IPv4Address | IPv6Address, scheme: str) -> None:
     host = f"[{address}]" if address.version == 6 else str(address)
     listed = allowlist("hooks.example.com,*.example.org,http://127.0.0.1:9000")
     with pytest.raises(RecordError):
@@ -225,18 +225,20 @@ def test_no_other_address_is_taken(address: IPv4Address | IPv6Address, scheme: s
         ("unknown", 443, False),
     ],
 )
-def test_whose_address_is_the_operators_affair(host: str, port: int, own: bool) -> None:
+def test_only_a_host_of_the_operators_own_may_have_a_private_address(
+    host: str, port: int, own: bool
+) -> None:
     assert allowlist().may_be_private(host, port) is own
 
 
-def test_what_is_listed_in_full_says_more_than_a_wildcard() -> None:
+def test_a_host_that_is_listed_in_full_counts_before_a_wildcard() -> None:
     assert allowlist("*.intern.example,https://a.intern.example").may_be_private(
         "a.intern.example", 443
     )
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2001:4860:4860::8888", "::ffff:8.8.8.8"])
-def test_public(address: str) -> None:
+def test_public_addresses_are_public(address: str) -> None:
     assert is_public(address)
 
 
@@ -248,16 +250,16 @@ def test_public(address: str) -> None:
         *("255.255.255.255", "224.0.0.1", "239.1.1.1", "198.18.0.1", "240.0.0.1"),
         *("::1", "::", "::ffff:127.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1", "fe80::1"),
         *("fc00::1", "fec0::1", "ff02::1", "ff0e::1", "2001:db8::1", "100::1"),
-        # other addresses in them
+        # addresses that contain others
         *("64:ff9b::a00:1", "64:ff9b::7f00:1", "64:ff9b:1::1", "2002:7f00:1::", "2001:0:7f00:1::"),
     ],
 )
-def test_not_public(address: str) -> None:
+def test_other_addresses_are_not_public(address: str) -> None:
     assert not is_public(address)
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_in_another_is_judged_alike(address: IPv4Address) -> None:
+def test_an_address_inside_another_is_judged_as_itself(address: IPv4Address) -> None:
     nat64 = IPv6Address(int(IPv6Address("64:ff9b::")) | int(address))
     assert is_public(f"::ffff:{address}") == is_public(str(nat64)) == is_public(str(address))
 

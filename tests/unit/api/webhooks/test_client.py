@@ -1,4 +1,4 @@
-"""One attempt, at a real HTTP server of this machine."""
+"""A webhook client makes one attempt at a real HTTP server of this machine."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ BODY = b'{"type":"report.complete"}'
 
 
 class FakeResolver(AbstractResolver):
-    """Every name has these addresses."""
+    """A resolver that has the same addresses for every name."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = addresses
-        self.asked: list[str] = []
+        self.names: list[str] = []
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        self.asked.append(host)
+        self.names.append(host)
         return [
             {
                 "hostname": host,
@@ -58,19 +58,19 @@ class FakeResolver(AbstractResolver):
 
 
 @asynccontextmanager
-async def delivery(
+async def webhook_client(
     hosts: str, resolver: AbstractResolver | None = None
 ) -> AsyncIterator[WebhookClient]:
-    started = WebhookClient(Allowlist(parse_webhook_hosts(hosts)), KEY, now, resolver)
-    await started.start()
-    yield started
-    await started.stop()
+    client = WebhookClient(Allowlist(parse_webhook_hosts(hosts)), KEY, now, resolver)
+    await client.start()
+    yield client
+    await client.stop()
 
 
 async def attempt(receiver: Receiver) -> tuple[str, str]:
-    async with delivery(receiver.host) as sender:
-        came = await sender.post(receiver.url, REPORT, BODY)
-        return came.outcome, came.detail
+    async with webhook_client(receiver.host) as sender:
+        result = await sender.post(receiver.url, REPORT, BODY)
+        return result.outcome, result.detail
 
 
 async def test_a_signed_body_arrives() -> None:
@@ -96,10 +96,10 @@ async def test_a_signed_body_arrives() -> None:
         *((500, "failed"), (503, "failed"), (304, "failed")),
     ],
 )
-async def test_what_a_status_means(status: int, outcome: str) -> None:
+async def test_the_status_decides_the_outcome(status: int, outcome: str) -> None:
     async with Receiver(status) as receiver:
-        came, detail = await attempt(receiver)
-    assert came == outcome
+        result, detail = await attempt(receiver)
+    assert result == outcome
     assert str(status) in detail
 
 
@@ -109,12 +109,14 @@ async def test_redirects_are_not_followed(status: int) -> None:
         return web.Response(status=status, headers={"Location": "/elsewhere"})
 
     async with Receiver(redirect) as receiver:
-        came, detail = await attempt(receiver)
-    assert (came, detail) == ("failed", f"answered {status}: redirects are not followed")
+        result, detail = await attempt(receiver)
+    assert (result, detail) == ("failed", f"answered {status}: redirects are not followed")
     assert receiver.paths == ["/hook"]
 
 
-async def test_who_answers_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receiver_that_does_not_answer_is_a_failure_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client_module, "_TIMEOUT", ClientTimeout(total=0.1))
     over = asyncio.Event()
 
@@ -123,13 +125,13 @@ async def test_who_answers_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyP
         return web.Response()
 
     async with Receiver(silent) as receiver:
-        came, detail = await attempt(receiver)
+        result, detail = await attempt(receiver)
         over.set()
-    assert came == "failed"
+    assert result == "failed"
     assert detail.startswith("no answer within ")
 
 
-async def test_of_an_endless_answer_only_the_beginning_is_read() -> None:
+async def test_only_the_beginning_of_an_endless_answer_is_read() -> None:
     written = 0
 
     async def endless(request: web.Request) -> web.StreamResponse:
@@ -143,11 +145,13 @@ async def test_of_an_endless_answer_only_the_beginning_is_read() -> None:
 
     async with Receiver(endless) as receiver:
         assert await attempt(receiver) == ("delivered", "answered 200")
-    # what the sockets between hold
+    # the sockets between them hold some more
     assert written < 64 << 20
 
 
-async def test_a_body_that_drips_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_body_of_an_answer_does_not_hold_up_the_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(client_module, "_TIMEOUT", ClientTimeout(total=0.2))
     over = asyncio.Event()
 
@@ -162,12 +166,12 @@ async def test_a_body_that_drips_holds_nothing_up(monkeypatch: pytest.MonkeyPatc
         over.set()
 
 
-async def test_nobody_there() -> None:
+async def test_a_receiver_that_does_not_listen_is_a_failed_attempt() -> None:
     async with Receiver() as receiver:
         url, host = receiver.url, receiver.host
-    async with delivery(host) as sender:
-        came = await sender.post(url, REPORT, BODY)
-    assert came.outcome == "failed"
+    async with webhook_client(host) as sender:
+        result = await sender.post(url, REPORT, BODY)
+    assert result.outcome == "failed"
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,7 @@ async def test_nobody_there() -> None:
         b"",
     ],
 )
-async def test_who_answers_nonsense_does_not_bring_the_path_into_a_reason(answer: bytes) -> None:
+async def test_an_answer_of_nonsense_does_not_bring_the_path_into_a_reason(answer: bytes) -> None:
     async def nonsense(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)
@@ -189,7 +193,7 @@ async def test_who_answers_nonsense_does_not_bring_the_path_into_a_reason(answer
     server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
     async with server:
         host = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with delivery(host) as sender:
+        async with webhook_client(host) as sender:
             attempt = await sender.post(f"{host}/T0P?key=s3cret", REPORT, b"{}")
     assert attempt.outcome == "failed"
     assert "T0P" not in attempt.detail
@@ -197,9 +201,9 @@ async def test_who_answers_nonsense_does_not_bring_the_path_into_a_reason(answer
 
 
 async def test_a_url_that_is_no_longer_listed_is_given_up() -> None:
-    async with Receiver() as receiver, delivery("hooks.example.com") as sender:
-        came = await sender.post(receiver.url, REPORT, BODY)
-    assert came.outcome == "refused"
+    async with Receiver() as receiver, webhook_client("hooks.example.com") as sender:
+        result = await sender.post(receiver.url, REPORT, BODY)
+    assert result.outcome == "refused"
     assert receiver.heard == []
 
 
@@ -210,10 +214,10 @@ async def test_a_url_that_is_no_longer_listed_is_given_up() -> None:
 async def test_a_listed_name_with_another_address_is_not_called(addresses: tuple[str, ...]) -> None:
     async with Receiver() as receiver:
         port = receiver.host.rpartition(":")[2]
-        async with delivery(f"hooks.example.com:{port}", FakeResolver(*addresses)) as sender:
-            came = await sender.post(f"https://hooks.example.com:{port}/", REPORT, BODY)
-    assert came.outcome == "failed"
-    assert "hooks.example.com has an address that is not public" in came.detail
+        async with webhook_client(f"hooks.example.com:{port}", FakeResolver(*addresses)) as sender:
+            result = await sender.post(f"https://hooks.example.com:{port}/", REPORT, BODY)
+    assert result.outcome == "failed"
+    assert "hooks.example.com has an address that is not public" in result.detail
     assert receiver.heard == []
 
 
@@ -221,10 +225,12 @@ async def test_a_name_that_is_the_operators_own_may_have_any_address() -> None:
     async with Receiver() as receiver:
         port = receiver.host.rpartition(":")[2]
         resolver = FakeResolver("127.0.0.1")
-        async with delivery(f"http://receiver.intern:{port}", resolver) as sender:
-            came = await sender.post(f"http://receiver.intern:{port}/", REPORT, BODY)
-    assert came.outcome == "delivered"
-    assert resolver.asked == ["receiver.intern"], "looked up once: what was checked is called"
+        async with webhook_client(f"http://receiver.intern:{port}", resolver) as sender:
+            result = await sender.post(f"http://receiver.intern:{port}/", REPORT, BODY)
+    assert result.outcome == "delivered"
+    assert resolver.names == ["receiver.intern"], (
+        "it is looked up once: the checked address is called"
+    )
     assert receiver.heard[0][0]["Host"] == f"receiver.intern:{port}"
 
 
@@ -232,20 +238,20 @@ async def test_each_attempt_looks_the_name_up_again() -> None:
     async with Receiver() as receiver:
         port = receiver.host.rpartition(":")[2]
         resolver = FakeResolver("127.0.0.1")
-        async with delivery(f"http://receiver.intern:{port}", resolver) as sender:
+        async with webhook_client(f"http://receiver.intern:{port}", resolver) as sender:
             for _ in range(3):
                 await sender.post(f"http://receiver.intern:{port}/", REPORT, BODY)
-    assert len(resolver.asked) == 3
+    assert len(resolver.names) == 3
 
 
-async def test_public_addresses_pass() -> None:
+async def test_public_addresses_are_allowed() -> None:
     resolver = FakeResolver("8.8.8.8", "2001:4860:4860::8888")
     checked = CheckedResolver(Allowlist(parse_webhook_hosts("hooks.example.com")), resolver)
-    found = await checked.resolve("hooks.example.com", 443)
-    assert [result["host"] for result in found] == ["8.8.8.8", "2001:4860:4860::8888"]
+    results = await checked.resolve("hooks.example.com", 443)
+    assert [address["host"] for address in results] == ["8.8.8.8", "2001:4860:4860::8888"]
 
 
-async def test_a_slow_host_has_so_many_attempts_at_once_and_leaves_room_for_others() -> None:
+async def test_a_slow_host_has_a_limit_of_attempts_and_leaves_room_for_others() -> None:
     over = asyncio.Event()
 
     async def slow(_request: web.Request) -> web.StreamResponse:
@@ -255,14 +261,14 @@ async def test_a_slow_host_has_so_many_attempts_at_once_and_leaves_room_for_othe
     async with (
         Receiver(slow) as first,
         Receiver(200) as second,
-        delivery(f"{first.host},{second.host}") as sender,
+        webhook_client(f"{first.host},{second.host}") as sender,
     ):
         waiting: list[asyncio.Task[Any]] = [
             asyncio.create_task(sender.post(first.url, REPORT, BODY)) for _ in range(100)
         ]
         await first.heard_so_many(MAX_CONNECTIONS_TO_ONE)
-        came = await sender.post(second.url, REPORT, BODY)
-        assert came.outcome == "delivered"
+        result = await sender.post(second.url, REPORT, BODY)
+        assert result.outcome == "delivered"
         assert len(first.heard) == MAX_CONNECTIONS_TO_ONE
         over.set()
         assert {(await each).outcome for each in waiting} == {"delivered"}

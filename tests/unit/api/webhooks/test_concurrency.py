@@ -9,7 +9,7 @@ from api.webhooks.concurrency import ConcurrencyLimiter
 PARTITIONS = [TopicPartition("webhooks", number) for number in range(2)]
 
 
-def test_a_receiver_alone_has_a_tenth_of_the_room() -> None:
+def test_one_receiver_gets_at_most_a_tenth_of_the_room() -> None:
     limiter = ConcurrencyLimiter(10_000)
     assert [limiter.acquire("down") for _ in range(1_001)] == [True] * 1_000 + [False]
     assert limiter.acquire("up")
@@ -24,7 +24,7 @@ def test_however_many_receivers_are_down_there_is_room_for_one_more() -> None:
     assert limiter.running <= 2_000
 
 
-def test_who_waits_is_not_overtaken() -> None:
+def test_a_deferred_webhook_is_not_overtaken() -> None:
     limiter = ConcurrencyLimiter(9)
     assert limiter.acquire("a")
     assert not limiter.acquire("a")
@@ -32,10 +32,10 @@ def test_who_waits_is_not_overtaken() -> None:
     limiter.release("a")
     assert not limiter.acquire("a")
     assert list(limiter.admit_deferred()) == [("a", [(PARTITIONS[0], 7)])]
-    assert not limiter.acquire("a"), "its room is taken"
+    assert not limiter.acquire("a"), "its room is in use"
 
 
-def test_no_more_wait_than_may() -> None:
+def test_no_more_webhooks_are_deferred_than_the_limit() -> None:
     limiter = ConcurrencyLimiter(9, max_deferred=2)
     assert [limiter.defer("a", PARTITIONS[0], offset) for offset in range(3)] == [True, True, False]
     limiter.drop_partition(PARTITIONS[0])
@@ -48,7 +48,7 @@ def test_no_more_wait_than_may() -> None:
         max_size=200,
     )
 )
-def test_none_is_lost_and_none_is_counted_twice(steps: list[tuple[str, int]]) -> None:
+def test_no_webhook_is_lost_and_none_is_counted_twice(steps: list[tuple[str, int]]) -> None:
     limiter = ConcurrencyLimiter(30, max_deferred=1_000)
     running = dict.fromkeys(range(4), 0)
     waiting: dict[int, list[int]] = {receiver: [] for receiver in range(4)}
@@ -64,11 +64,11 @@ def test_none_is_lost_and_none_is_counted_twice(steps: list[tuple[str, int]]) ->
                 limiter.release(str(receiver))
                 running[receiver] -= 1
             case "take" | "fail":
-                for name, taken in limiter.admit_deferred():
+                for name, admitted in limiter.admit_deferred():
                     if step == "fail":
-                        limiter.put_back(name, taken)
+                        limiter.put_back(name, admitted)
                         continue
-                    offsets = [found for _, found in taken]
+                    offsets = [position for _, position in admitted]
                     assert waiting[int(name)][: len(offsets)] == offsets
                     del waiting[int(name)][: len(offsets)]
                     running[int(name)] += len(offsets)

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from api.reports.view import ReportState
 
 SETTINGS = Settings.from_environment({})
-ASKED = 1_710_072_000_000_000
-WEBHOOK = Webhook(REPORT, "https://hooks.example.com/x", ASKED)
+REQUESTED_AT = 1_710_072_000_000_000
+WEBHOOK = Webhook(REPORT, "https://hooks.example.com/x", REQUESTED_AT)
 DELIVERED = Attempt("delivered", "answered 200")
 FAILED = Attempt("failed", "answered 500")
 
 
-class World:
-    """A clock that goes on while somebody sleeps, reports, and a receiver that answers in order."""
+class Harness:
+    """A clock that sleeping moves, the reports, and a receiver that answers in order."""
 
     def __init__(self, *attempts: Attempt) -> None:
-        self.now = ASKED
+        self.now = REQUESTED_AT
         self.changes = Notifier()
         self.states: dict[str, ReportState] = {}
         self.attempts = list(attempts)
@@ -46,8 +46,8 @@ class World:
             SETTINGS, lambda: self.now, self, self, self.sleep, jitter=lambda: 0.5
         )
 
-    def is_now(self, status: str, **told: Any) -> None:
-        self.states[REPORT] = report_state(REPORT, status, **told)
+    def set_status(self, status: str, **fields: Any) -> None:
+        self.states[REPORT] = report_state(REPORT, status, **fields)
         self.changes.notify(REPORT)
 
     async def report(self, report_id: str) -> ReportState | None:
@@ -64,12 +64,12 @@ class World:
         self.now += round(seconds * SECOND)
 
 
-async def test_a_complete_report_is_told() -> None:
-    world = World(DELIVERED)
-    world.is_now("complete")
+async def test_a_complete_report_is_sent() -> None:
+    harness = Harness(DELIVERED)
+    harness.set_status("complete")
 
-    assert await world.delivery.deliver(WEBHOOK) is None
-    assert world.sent == [
+    assert await harness.delivery.deliver(WEBHOOK) is None
+    assert harness.sent == [
         (
             WEBHOOK.url,
             REPORT,
@@ -86,112 +86,114 @@ async def test_a_complete_report_is_told() -> None:
     ]
 
 
-async def test_a_failed_one_says_why() -> None:
-    world = World(DELIVERED)
-    world.is_now("failed", reason="no poll yet")
+async def test_a_failed_report_is_sent_with_its_reason() -> None:
+    harness = Harness(DELIVERED)
+    harness.set_status("failed", reason="no poll yet")
 
-    assert await world.delivery.deliver(WEBHOOK) is None
-    assert world.sent[0][2]["type"] == "report.failed"
-    assert world.sent[0][2]["data"]["reason"] == "no poll yet"
+    assert await harness.delivery.deliver(WEBHOOK) is None
+    assert harness.sent[0][2]["type"] == "report.failed"
+    assert harness.sent[0][2]["data"]["reason"] == "no poll yet"
 
 
-async def test_the_end_is_waited_for() -> None:
-    world = World(DELIVERED)
-    running = asyncio.create_task(world.delivery.deliver(WEBHOOK))
+async def test_a_webhook_waits_for_the_end_of_its_report() -> None:
+    harness = Harness(DELIVERED)
+    running = asyncio.create_task(harness.delivery.deliver(WEBHOOK))
     for status in ("pending", "running"):
         await asyncio.sleep(0)
-        world.is_now(status)
+        harness.set_status(status)
         await asyncio.sleep(0)
-    assert world.sent == []
-    world.is_now("complete")
+    assert harness.sent == []
+    harness.set_status("complete")
     assert await running is None
-    assert len(world.sent) == 1
+    assert len(harness.sent) == 1
 
 
-async def test_what_failed_is_tried_again_later_each_time() -> None:
-    world = World(*[FAILED] * 14, DELIVERED)
-    world.is_now("complete")
+async def test_the_wait_after_a_failed_attempt_becomes_longer_each_time() -> None:
+    harness = Harness(*[FAILED] * 14, DELIVERED)
+    harness.set_status("complete")
 
-    assert await world.delivery.deliver(WEBHOOK) is None
-    assert world.slept[:4] == [FIRST_WAIT_SECONDS * 2**n for n in range(4)]
-    assert max(world.slept) == LONGEST_WAIT_SECONDS
-    assert world.slept == sorted(world.slept)
+    assert await harness.delivery.deliver(WEBHOOK) is None
+    assert harness.slept[:4] == [FIRST_WAIT_SECONDS * 2**n for n in range(4)]
+    assert max(harness.slept) == LONGEST_WAIT_SECONDS
+    assert harness.slept == sorted(harness.slept)
     # the same body and id each time
-    assert all(sent == world.sent[0] for sent in world.sent)
+    assert all(sent == harness.sent[0] for sent in harness.sent)
 
 
-async def test_waits_differ_by_chance() -> None:
-    world = World(FAILED, DELIVERED)
-    world.is_now("complete")
-    world.delivery._jitter = lambda: 0.0
-    await world.delivery.deliver(WEBHOOK)
-    assert world.slept == [FIRST_WAIT_SECONDS / 2]
+async def test_waits_have_a_random_part() -> None:
+    harness = Harness(FAILED, DELIVERED)
+    harness.set_status("complete")
+    harness.delivery._jitter = lambda: 0.0
+    await harness.delivery.deliver(WEBHOOK)
+    assert harness.slept == [FIRST_WAIT_SECONDS / 2]
 
 
-async def test_patience_ends_with_a_last_attempt_at_its_end() -> None:
-    world = World(FAILED)
-    world.is_now("complete")
+async def test_the_last_attempt_is_at_the_end_of_the_patience() -> None:
+    harness = Harness(FAILED)
+    harness.set_status("complete")
 
-    assert await world.delivery.deliver(WEBHOOK) == "given up after 1d, at last answered 500"
-    assert world.now == ASKED + SETTINGS.report_deadline + DAY
-    assert 100 < len(world.sent) < 200
-
-
-async def test_after_a_restart_patience_goes_on_from_where_it_was() -> None:
-    world = World(FAILED)
-    world.is_now("complete")
-    world.now = ASKED + SETTINGS.report_deadline + DAY - HOUR
-
-    assert await world.delivery.deliver(WEBHOOK) is not None
-    assert world.now == ASKED + SETTINGS.report_deadline + DAY
+    assert await harness.delivery.deliver(WEBHOOK) == "given up after 1d, at last answered 500"
+    assert harness.now == REQUESTED_AT + SETTINGS.report_deadline + DAY
+    assert 100 < len(harness.sent) < 200
 
 
-async def test_who_wants_no_more_gets_no_more() -> None:
-    world = World(FAILED, Attempt("refused", "answered 410: it wants no more"))
-    world.is_now("complete")
+async def test_after_a_restart_the_patience_ends_at_the_same_time() -> None:
+    harness = Harness(FAILED)
+    harness.set_status("complete")
+    harness.now = REQUESTED_AT + SETTINGS.report_deadline + DAY - HOUR
 
-    assert await world.delivery.deliver(WEBHOOK) == "answered 410: it wants no more"
-    assert len(world.sent) == 2
+    assert await harness.delivery.deliver(WEBHOOK) is not None
+    assert harness.now == REQUESTED_AT + SETTINGS.report_deadline + DAY
 
 
-async def test_a_report_that_nobody_asked_for_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receiver_that_answers_410_gets_no_more() -> None:
+    harness = Harness(FAILED, Attempt("refused", "answered 410: it wants no more"))
+    harness.set_status("complete")
+
+    assert await harness.delivery.deliver(WEBHOOK) == "answered 410: it wants no more"
+    assert len(harness.sent) == 2
+
+
+async def test_the_webhook_of_a_report_that_was_never_requested_is_not_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(delivery_module, "_CHECK_SECONDS", 0.01)
-    world = World(DELIVERED)
-    running = asyncio.create_task(world.delivery.deliver(WEBHOOK))
-    world.now += SETTINGS.report_deadline
+    harness = Harness(DELIVERED)
+    running = asyncio.create_task(harness.delivery.deliver(WEBHOOK))
+    harness.now += SETTINGS.report_deadline
     await asyncio.sleep(0.05)
-    assert not running.done(), "its request may be on its way"
-    world.now += MINUTE
+    assert not running.done(), "its request may be in flight"
+    harness.now += MINUTE
 
     assert await running is None
-    assert world.sent == []
+    assert harness.sent == []
 
 
-async def test_a_lost_broker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_delivery_waits_for_a_lost_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery_module, "_CHECK_SECONDS", 0.01)
-    world = World(DELIVERED)
-    world.broken = True
-    world.now += DAY
-    running = asyncio.create_task(world.delivery.deliver(WEBHOOK))
+    harness = Harness(DELIVERED)
+    harness.broken = True
+    harness.now += DAY
+    running = asyncio.create_task(harness.delivery.deliver(WEBHOOK))
     await asyncio.sleep(0.05)
     assert not running.done()
-    world.is_now("complete")
-    world.broken = False
+    harness.set_status("complete")
+    harness.broken = False
 
     assert await running is None
-    assert len(world.sent) == 1
+    assert len(harness.sent) == 1
 
 
-async def test_at_a_real_receiver_that_fails_twice() -> None:
-    world = World()
-    world.is_now("complete")
+async def test_a_real_receiver_that_fails_twice_gets_the_webhook_at_last() -> None:
+    harness = Harness()
+    harness.set_status("complete")
     async with Receiver(503, 404, 204) as receiver:
         sender = WebhookClient(
-            Allowlist(parse_webhook_hosts(receiver.host)), KEY, lambda: world.now
+            Allowlist(parse_webhook_hosts(receiver.host)), KEY, lambda: harness.now
         )
         await sender.start()
-        delivery = WebhookDelivery(SETTINGS, lambda: world.now, world, sender, world.sleep)
-        assert await delivery.deliver(Webhook(REPORT, receiver.url, ASKED)) is None
+        delivery = WebhookDelivery(SETTINGS, lambda: harness.now, harness, sender, harness.sleep)
+        assert await delivery.deliver(Webhook(REPORT, receiver.url, REQUESTED_AT)) is None
         await sender.stop()
     assert len(receiver.heard) == 3
     assert {body for _, body in receiver.heard} == {receiver.heard[0][1]}

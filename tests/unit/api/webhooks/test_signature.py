@@ -5,7 +5,7 @@ import base64
 from api.webhooks.signature import signed_headers
 
 
-def test_the_vector_of_the_specification() -> None:
+def test_the_signature_is_that_of_the_example_of_the_specification() -> None:
     headers = signed_headers(
         base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
         "msg_p5jXN8AQM9LWM0D4loKWxJek",

@@ -1,4 +1,4 @@
-"""Webhooks as somebody asks for them."""
+"""A request for a report may name the URL of a webhook."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SETTINGS = Settings.from_environment({}, webhook_hosts="hooks.example.com", webhook_secret=SECRET)
 URL = "https://hooks.example.com/x?y=1"
-ASKED = {"webhook": {"url": URL}}
+BODY = {"webhook": {"url": URL}}
 PATHS = [f"/trigger_report/{STORE}", "/trigger_report"]
 
 
@@ -41,10 +41,10 @@ async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_it_is_kept_before_the_report_is_asked_for(
+async def test_a_webhook_is_stored_before_its_report_is_requested(
     gateway: FakeGateway, client: Any, path: str
 ) -> None:
-    response = await client.post(path, json=ASKED)
+    response = await client.post(path, json=BODY)
     assert response.status == HTTPStatus.ACCEPTED
     report_id = (await response.json())["report_id"]
 
@@ -58,26 +58,26 @@ async def test_it_is_kept_before_the_report_is_asked_for(
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_where_it_cannot_be_kept_no_report_is_asked_for(
+async def test_a_webhook_that_cannot_be_stored_requests_no_report(
     gateway: FakeGateway, client: Any, path: str
 ) -> None:
     gateway.broker.error = BrokerUnavailableError("away")
-    response = await client.post(path, json=ASKED)
+    response = await client.post(path, json=BODY)
     await problem_of(response, HTTPStatus.SERVICE_UNAVAILABLE)
     assert gateway.requests == []
 
 
-async def test_a_repeated_request_keeps_it_again_and_asks_once(
+async def test_a_repeated_request_stores_the_webhook_again_and_requests_one_report(
     gateway: FakeGateway, client: Any
 ) -> None:
     headers = {"Idempotency-Key": "a"}
-    first = await client.post(PATHS[0], json=ASKED, headers=headers)
-    again = await client.post(PATHS[0], json=ASKED, headers=headers)
+    first = await client.post(PATHS[0], json=BODY, headers=headers)
+    again = await client.post(PATHS[0], json=BODY, headers=headers)
     assert await first.json() == await again.json()
     assert len(gateway.requests) == 1
     assert len(gateway.broker.records) == 2
 
-    other = {**ASKED, "reference_time": "2024-03-10T12:00:00Z"}
+    other = {**BODY, "reference_time": "2024-03-10T12:00:00Z"}
     response = await client.post(PATHS[0], json=other, headers=headers)
     assert response.status == HTTPStatus.UNPROCESSABLE_ENTITY
     assert len(gateway.broker.records) == 2
@@ -95,7 +95,7 @@ async def test_a_repeated_request_keeps_it_again_and_asks_once(
         ("https://hooks.example.com/", "not an object such as"),
     ],
 )
-async def test_what_cannot_be_used_is_refused(
+async def test_an_unusable_webhook_is_refused(
     gateway: FakeGateway, client: Any, path: str, webhook: Any, reason: str
 ) -> None:
     response = await client.post(path, data=orjson.dumps({"webhook": webhook}))
@@ -103,9 +103,9 @@ async def test_what_cannot_be_used_is_refused(
     assert (gateway.requests, gateway.broker.records) == ([], [])
 
 
-async def test_without_hosts_it_says_which_setting() -> None:
+async def test_without_hosts_the_error_names_the_setting() -> None:
     gateway = FakeGateway(STORE)
     async with TestClient(TestServer(create_app(gateway))) as client:
-        response = await client.post(PATHS[0], json=ASKED)
+        response = await client.post(PATHS[0], json=BODY)
         detail = await problem_of(response, HTTPStatus.UNPROCESSABLE_ENTITY)
     assert detail == "webhooks are off here: STORE_UPTIME_WEBHOOK_HOSTS lists no host"
