@@ -1,4 +1,4 @@
-"""axe-core on a page."""
+"""axe-core checks the accessibility of a page."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ AXE: Final = Path(__file__).with_name("axe") / "axe.min.js"
 
 
 async def violations(page: Page) -> list[str]:
-    """What axe-core calls serious or critical: the rule, and where."""
+    """Return the serious and critical violations that axe-core finds: the rule and the element."""
     await page.evaluate(AXE.read_text())
-    found: dict[str, Any] = await page.evaluate("axe.run()")
-    assert found["passes"]
+    result: dict[str, Any] = await page.evaluate("axe.run()")
+    assert result["passes"]
     return [
         f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
-        for violation in found["violations"]
+        for violation in result["violations"]
         if violation["impact"] in ("serious", "critical")
         for node in violation["nodes"]
     ]

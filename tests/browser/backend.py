@@ -1,6 +1,6 @@
-"""The API as the page sees it, without Kafka: the real pages, and answers by the contract.
+"""The backend serves the real pages and answers as the API does, without Kafka.
 
-A test changes `stores`, `failing` and the like, and says when events are sent.
+A test changes its attributes, such as `stores` and `failing`, and sends its events.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ _WORST = ("down", "unknown", "up", "closed")
 
 
 class Backend:
-    """Everything that a test may change, and what it may look at.
+    """The state of the API, which a test changes and checks.
 
     Attributes:
-        stores: of the fleet, by id.
-        now: the reference clock.
+        stores: the stores of the fleet, by id.
+        now: the time of the reference clock.
         figures_at: as in the answer of `GET /fleet`.
         freshness: how old the data is, as in the answer of `GET /fleet`.
-        details: what `summary`, `timeline` and `incidents` of a store answer.
-        failing: by the beginning of a path, the status that it answers.
-        fleet_events: who listens to `GET /fleet/events`.
-        report_events: who listens to `GET /reports/{id}/events`.
-        report: how far the one report is, as `GET /get_report/{id}` tells it.
-        public: what the status page tells.
-        asked: every request's method and path.
+        details: the answers of `summary`, `timeline` and `incidents`, by store.
+        failing: statuses of errors, by the beginning of the paths that answer with them.
+        fleet_events: the streams of `GET /fleet/events`.
+        report_events: the streams of `GET /reports/{id}/events`.
+        report: the state of the one report, as in the answer of `GET /get_report/{id}`.
+        public: the content of the status page.
+        requests: method and path of every request.
     """
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ class Backend:
         self.report: dict[str, Any] = {"status": "running"}
         self.report_csv = data.CSV
         self.public = CannedStatus()
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def app(self) -> web.Application:
-        """The application; one a backend."""
+        """Return the application; to be called once for each backend."""
         app = web.Application(middlewares=[self._watch, problem_middleware, self._fail])
         app.add_routes(pages.routes)
         app.add_routes(documents.routes)
@@ -86,14 +86,14 @@ class Backend:
         return app
 
     def counts(self) -> dict[str, int]:
-        """Of all stores, as in `GET /fleet`."""
+        """Return the counts of all stores, as in `GET /fleet`."""
         states = [store["state"] for store in self.stores.values()]
         return {**{state: states.count(state) for state in _WORST}, "total": len(states)}
 
     def event(self, *changed: str, more: bool = False) -> dict[str, Any]:
-        """What `GET /fleet/events` tells now."""
+        """Return the event that `GET /fleet/events` sends now."""
         fields = ("store_id", "state", "last_poll")
-        told = [
+        rows = [
             {name: self.stores[store][name] for name in fields}
             for store in changed
             if store in self.stores
@@ -101,34 +101,34 @@ class Backend:
         return {
             "now": self.now,
             "counts": self.counts(),
-            "changed": told,
+            "changed": rows,
             "removed": [store for store in changed if store not in self.stores],
             "more": more,
             "figures_at": self.figures_at,
             "freshness": self.freshness,
         }
 
-    async def tell(self, *changed: str, more: bool = False) -> None:
-        """Send the state of these stores to everyone who listens."""
+    async def send_update(self, *changed: str, more: bool = False) -> None:
+        """Send the state of these stores to all listeners."""
         await self.fleet_events.send(self.event(*changed, more=more))
 
     async def remove(self, store_id: str) -> None:
-        """A store is removed."""
+        """Remove a store, and send an event about it."""
         del self.stores[store_id]
         self.details.pop(store_id, None)
-        await self.tell(store_id)
+        await self.send_update(store_id)
 
     async def change(self, store_id: str, state: str, status: str) -> None:
-        """A poll of a store arrives at `now`."""
+        """Let a poll of a store arrive at `now`, and send an event about it."""
         poll = {"status": status, "timestamp_utc": self.now}
         self.stores[store_id].update(state=state, last_poll=poll)
         if store_id in self.details:
             self.details[store_id]["summary"].update(state=state, last_poll=poll)
-        await self.tell(store_id)
+        await self.send_update(store_id)
 
     @web.middleware
     async def _watch(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        self.asked.append(f"{request.method} {request.path_qs}")
+        self.requests.append(f"{request.method} {request.path_qs}")
         response: web.StreamResponse = await handler(request)
         return response
 
@@ -146,7 +146,7 @@ class Backend:
         if not re.fullmatch(r"[0-9a-f-]*", query.get("q", "").lower()):
             raise RecordError(f"q is not a part of a store id: {query['q']}")
         states = query["state"].split(",") if "state" in query else _WORST
-        found = [
+        matches = [
             store
             for store in self.stores.values()
             if store["state"] in states
@@ -155,23 +155,23 @@ class Backend:
         ]
         match query.get("sort", "worst"):
             case "id":
-                found.sort(key=lambda store: store["store_id"])
+                matches.sort(key=lambda store: store["store_id"])
             case "last_poll":
-                found.sort(key=lambda store: (store["last_poll"] or {}).get("timestamp_utc", ""))
+                matches.sort(key=lambda store: (store["last_poll"] or {}).get("timestamp_utc", ""))
             case _:
-                found.sort(key=_badness)
+                matches.sort(key=_badness)
         limit, page = int(query.get("limit", "50")), int(query.get("page", "1"))
         answer = {
             "now": self.now,
             "clock": self.clock,
             "counts": self.counts(),
-            "matching": len(found),
+            "matching": len(matches),
             "page": page,
-            "pages": max(1, -(-len(found) // limit)),
+            "pages": max(1, -(-len(matches) // limit)),
             "zones": sorted({store["timezone"] for store in self.stores.values()}),
             "figures_at": self.figures_at,
             "freshness": self.freshness,
-            "stores": found[(page - 1) * limit : page * limit],
+            "stores": matches[(page - 1) * limit : page * limit],
         }
         return _json(answer)
 
@@ -207,13 +207,13 @@ class Backend:
             request, lambda: {"report_id": data.REPORT, **self.report}
         )
 
-    async def tell_report(self, **report: Any) -> None:
-        """The report is so far now; those who listen hear it."""
+    async def set_report(self, **report: Any) -> None:
+        """Set the state of the report, and send it to all listeners."""
         self.report = report
         await self.report_events.send({"report_id": data.REPORT, **report})
 
     def stop(self) -> None:
-        """No stream holds the server up."""
+        """End all streams, so that none of them holds up the server."""
         for streams in (self.fleet_events, self.report_events):
             streams.refused = HTTPStatus.SERVICE_UNAVAILABLE
             streams.go_on()
@@ -222,7 +222,7 @@ class Backend:
 
 def _page(incidents: list[dict[str, Any]], request: web.Request) -> dict[str, Any]:
     after, limit = request.query.get("after"), int(request.query["limit"])
-    older = [one for one in incidents if after is None or one["start"] < after]
+    older = [incident for incident in incidents if after is None or incident["start"] < after]
     page, following = older[:limit], None
     if len(older) > limit:
         query = {"limit": str(limit), "after": page[-1]["start"]}

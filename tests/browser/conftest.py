@@ -1,4 +1,4 @@
-"""Debian's Chromium on the real pages; one browser for all tests, a clean context for each."""
+"""Debian's Chromium opens the real pages: one browser for all tests, a context for each page."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
-# slow machines are no failures
+# a slow machine must not fail a test
 expect.set_options(timeout=20_000)
 
-_TELL_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
+_LOG_VIOLATIONS = """document.addEventListener("securitypolicyviolation", (event) =>
     console.error(`content security policy: ${event.violatedDirective} ${event.blockedURI}`));"""
 
 
 class OpenPage(Protocol):
     """Opens a page in a context of its own; `options` are those of the context.
 
-    With `clock`, `page.clock` moves the page's timers. `expected_errors` are parts of what the
-    test makes the console say.
+    With `clock`, `page.clock` moves the page's timers. `expected_errors` are parts of the
+    console's messages that the test causes.
     """
 
     def __call__(
@@ -55,24 +55,24 @@ async def backend() -> Backend:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(browser: Browser, backend: Backend) -> AsyncIterator[OpenPage]:
-    """Opens pages of the backend, and holds every test's pages to the same rules.
+    """Yield a function that opens pages of the backend, and check the same rules for all pages.
 
-    Nothing in the console, nothing against the content security policy, no other host. Only what
-    a test expects, such as a 503 that it has made, is left out.
+    No error is in the console, the content security policy is not violated, and no other host is
+    requested. Errors that a test expects, such as a 503 that it causes, are left out.
     """
     expected: list[str] = []
-    broken: list[str] = []
+    problems: list[str] = []
 
     async with TestServer(backend.app()) as server:
         origin = str(server.make_url("/"))
 
         def on_console(message: ConsoleMessage) -> None:
             if message.type in ("error", "warning"):
-                broken.append(message.text)
+                problems.append(message.text)
 
         def on_request(request: Request) -> None:
             if not request.url.startswith(origin):
-                broken.append(f"a request to {request.url}")
+                problems.append(f"a request to {request.url}")
 
         @asynccontextmanager
         async def open_page(
@@ -85,9 +85,9 @@ async def open_page(browser: Browser, backend: Backend) -> AsyncIterator[OpenPag
             expected.extend(expected_errors)
             context: BrowserContext = await browser.new_context(base_url=origin, **options)
             try:
-                await context.add_init_script(_TELL_VIOLATIONS)
+                await context.add_init_script(_LOG_VIOLATIONS)
                 context.on("console", on_console)
-                context.on("weberror", lambda error: broken.append(str(error.error)))
+                context.on("weberror", lambda error: problems.append(str(error.error)))
                 context.on("request", on_request)
                 page = await context.new_page()
                 if clock:
@@ -99,4 +99,4 @@ async def open_page(browser: Browser, backend: Backend) -> AsyncIterator[OpenPag
 
         yield open_page
         backend.stop()
-    assert [text for text in broken if not any(part in text for part in expected)] == []
+    assert [text for text in problems if not any(part in text for part in expected)] == []

@@ -1,4 +1,4 @@
-"""A fleet, and a store with a week, as the contract writes them: the same each time."""
+"""The data of the backend is a fleet, and a store with a week: the same in every test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STATES: Final = ("down",) * 3 + ("unknown",) * 5 + ("up",) * 100 + ("closed",) 
 
 
 def fleet() -> list[dict[str, Any]]:
-    """120 stores; STORE is the worst of them."""
+    """Return 120 stores; STORE is the worst of them."""
     chance = random.Random(6)
     stores = []
     for index, state in enumerate(_STATES):
@@ -63,8 +63,8 @@ def _store(chance: random.Random, store_id: str, state: str, zone: str) -> dict[
     }
 
 
-def freshness(**told: Any) -> dict[str, Any]:
-    """How old the data is, as the API answers it: live unless something else is told."""
+def freshness(**fields: Any) -> dict[str, Any]:
+    """Return the age of the data as the API answers it: live, unless `fields` say otherwise."""
     return {
         "at": NOW,
         "as_of": NOW,
@@ -73,26 +73,30 @@ def freshness(**told: Any) -> dict[str, Any]:
         "reason": None,
         "newest_poll": NOW,
         "newest_poll_stale": False,
-        **told,
+        **fields,
     }
 
 
 def silent_figures(figures: dict[str, Any]) -> dict[str, Any]:
-    """The figures of a store without polls: all of it counts as down, and no poll says so."""
+    """Return the figures of a store without polls: all time counts as down, without data."""
     hours = {name: 60 if name.endswith("hour") else 10.0 for name in figures if "time_last" in name}
-    told = {name: amount if name.startswith("down") else 0 for name, amount in hours.items()}
-    return {**told, "coverage": 0.0, **{f"unknown_{name}": amount for name, amount in told.items()}}
+    counted = {name: amount if name.startswith("down") else 0 for name, amount in hours.items()}
+    return {
+        **counted,
+        "coverage": 0.0,
+        **{f"unknown_{name}": amount for name, amount in counted.items()},
+    }
 
 
 def unknown_store(store_id: str) -> ProblemError:
-    """As the API answers it."""
+    """Return the error of the API about an unknown store."""
     return ProblemError(
         HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: no poll, hours or zone names it"
     )
 
 
 def details() -> dict[str, Any]:
-    """What is known of STORE besides its row in the fleet, by the end of the path."""
+    """Return the answers about STORE besides its row in the fleet, by the end of their paths."""
     return {
         "summary": summary(fleet()[0]),
         "timeline": week.timeline(STORE),
@@ -101,7 +105,7 @@ def details() -> dict[str, Any]:
 
 
 def summary(store: dict[str, Any]) -> dict[str, Any]:
-    """As `GET /stores/{id}/summary` answers it; figures that fit the week."""
+    """Return the answer of `GET /stores/{id}/summary`, with figures that fit the week."""
     return {
         "store_id": store["store_id"],
         "state": store["state"],

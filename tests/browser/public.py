@@ -1,4 +1,4 @@
-"""The status page as the outside sees it: its real routes over canned content."""
+"""The real routes of the status page answer with content that a test sets."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ NAMES: Final = {"Downtown": STORE, "Harbour": "11111111-0000-4000-8000-000000000
 
 
 class CannedStatus:
-    """Stands in for `PublicStatus`: a test says what it tells.
+    """A stand-in for `PublicStatus`, whose content a test sets.
 
     Attributes:
-        chosen: as of the real one.
-        told: the content.
-        failing: whether it has no answer.
-        asked: how often it was asked.
+        chosen: the names of the stores by their ids, as in `PublicStatus`.
+        document: the answer of `GET status.json`.
+        failing: whether it raises an error instead.
+        calls: number of calls of `content`.
     """
 
     def __init__(self) -> None:
         self.chosen = {store_id: name for name, store_id in NAMES.items()}
-        self.told = content()
+        self.document = content()
         self.failing = False
-        self.asked = 0
+        self.calls = 0
 
     def require(self) -> None:
         """The page is always there."""
 
     async def content(self) -> dict[str, Any]:
-        self.asked += 1
+        self.calls += 1
         if self.failing:
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the Kafka broker is out of reach")
-        return self.told
+        return self.document
 
     def app(self) -> web.Application:
-        """The application, to be served anywhere."""
+        """Return the application, which can be served at any path."""
         app = web.Application(middlewares=[problem_middleware])
         provide(app, {PublicStatus: cast("PublicStatus", self)})
         app.add_routes(routes)
@@ -50,7 +50,7 @@ class CannedStatus:
 
 
 def content() -> dict[str, Any]:
-    """As `GET status.json` answers."""
+    """Return the answer of `GET status.json`."""
     days = [
         _day("2024-03-05", 580, 0),
         _day("2024-03-06", 720, 0),

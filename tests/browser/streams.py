@@ -1,4 +1,4 @@
-"""Server-sent events of which a test says when they are sent, and when the connection is lost."""
+"""A test sends the server-sent events of a stream, and cuts its connections."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 PATIENCE: Final = 20
-"""Seconds after which what a test waits for never comes."""
+"""Seconds that a test waits for listeners before it fails."""
 
 
 class Streams:
-    """All who listen to one kind of event."""
+    """The connections that listen to one kind of event."""
 
     def __init__(self, name: str) -> None:
         self.refused: HTTPStatus | None = None
@@ -31,14 +31,14 @@ class Streams:
     async def serve(
         self, request: web.Request, first: Callable[[], dict[str, Any]]
     ) -> web.StreamResponse:
-        """Send what `first` makes, and then whatever is sent to all, until it is cut."""
+        """Send the event that `first` makes, then every event, until the connection is cut."""
         await self._accepting.wait()
         if self.refused is not None:
             return web.Response(status=self.refused)
         queue: asyncio.Queue[bytes | None] = asyncio.Queue()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        # so soon that no test waits for a connection that it has cut
+        # the page connects again soon, so that no test waits long after a cut
         await response.write(b"retry: 20\n\n" + self._written(first()))
         async with self._changed:
             self._listeners.add(queue)
@@ -53,18 +53,18 @@ class Streams:
         return response
 
     async def send(self, data: dict[str, Any]) -> None:
-        """To those who listen; waits until somebody does."""
+        """Send an event to all listeners, as soon as there is one."""
         await self.listened()
         for queue in self._listeners:
             queue.put_nowait(self._written(data))
 
     async def listened(self, listeners: int = 1) -> None:
-        """Wait until so many listen."""
+        """Wait until at least this number of connections listens."""
         async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(lambda: len(self._listeners) >= listeners)
 
     async def left(self) -> None:
-        """Wait until nobody listens."""
+        """Wait until no connection listens."""
         async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(lambda: not self._listeners)
 
@@ -73,7 +73,7 @@ class Streams:
         self._accepting.clear()
 
     def go_on(self) -> None:
-        """Take them, and all later ones."""
+        """Accept the listeners that wait, and all later ones."""
         self._accepting.set()
 
     def cut(self) -> None:

@@ -1,4 +1,4 @@
-"""For everyone: keys alone, screen readers, dark rooms, phones, and no needless motion."""
+"""Pages work for everyone: with keys alone, screen readers, dark mode, phones and less motion."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ PAGES = ["/", f"/store/{STORE}"]
 PHONE = {"width": 320, "height": 640}
 
 
-async def shown(page: Page) -> None:
-    """Wait until all of a page is there."""
+async def wait_until_loaded(page: Page) -> None:
+    """Wait until the whole page is loaded."""
     await expect(page.locator("#connection")).to_have_text("Live")
     await expect(page.locator("[aria-busy='true'], .loading")).to_have_count(0)
 
 
 async def outlined(page: Page) -> str:
-    """The name of what has the focus, which must be seen to have it."""
+    """Return the name of the element that has the focus, which must be outlined."""
     style, width, name = await page.evaluate(
         """() => {
             const node = document.activeElement;
@@ -42,9 +42,9 @@ async def outlined(page: Page) -> str:
     return str(name)
 
 
-async def test_the_overview_by_keys_alone(open_page: OpenPage) -> None:
+async def test_the_overview_can_be_used_by_keys_alone(open_page: OpenPage) -> None:
     async with open_page() as page:
-        await shown(page)
+        await wait_until_loaded(page)
         press = page.keyboard.press
         await press("Tab")
         assert await outlined(page) == "Skip to the stores"
@@ -58,7 +58,7 @@ async def test_the_overview_by_keys_alone(open_page: OpenPage) -> None:
         await expect(page.get_by_label("Search by store id")).to_be_focused()
         await page.keyboard.type(STORE[:5])
         await expect(page.locator("#rows tr")).to_have_count(1)
-        # and is a letter there
+        # where a slash is text
         await press("/")
         await expect(page.get_by_label("Search by store id")).to_have_value(f"{STORE[:5]}/")
         await press("Backspace")
@@ -79,18 +79,18 @@ async def test_the_overview_by_keys_alone(open_page: OpenPage) -> None:
         await expect(page.locator("#rows tr")).to_have_count(12)
 
 
-async def test_from_the_overview_to_a_report_by_keys_alone(
+async def test_keys_alone_lead_from_the_overview_to_a_report(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page("/?state=down") as page:
-        await shown(page)
+        await wait_until_loaded(page)
         press = page.keyboard.press
         await press("Tab")
         await press("Enter")
         await press("Tab")
         await press("Enter")
         await expect(page.get_by_role("heading", level=1)).to_have_text(STORE)
-        await shown(page)
+        await wait_until_loaded(page)
         await press("Tab")
         assert await outlined(page) == "Skip to the store"
         await press("Enter")
@@ -99,7 +99,7 @@ async def test_from_the_overview_to_a_report_by_keys_alone(
         await press("Tab")
         assert await outlined(page) == "Create report"
         await press("Enter")
-        await backend.tell_report(status="complete")
+        await backend.set_report(status="complete")
         await expect(page.get_by_text("Report ready")).to_be_visible()
         await press("Tab")
         assert await outlined(page) == "Download CSV"
@@ -108,9 +108,9 @@ async def test_from_the_overview_to_a_report_by_keys_alone(
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_landmarks(open_page: OpenPage, path: str) -> None:
+async def test_every_page_has_its_landmarks(open_page: OpenPage, path: str) -> None:
     async with open_page(path) as page:
-        await shown(page)
+        await wait_until_loaded(page)
         for role in ("banner", "main"):
             await expect(page.get_by_role(role)).to_have_count(1)
         await expect(page.get_by_role("navigation", name="Main")).to_be_visible()
@@ -120,7 +120,7 @@ async def test_landmarks(open_page: OpenPage, path: str) -> None:
 @pytest.mark.parametrize("size", [None, PHONE])
 async def test_the_list_is_a_table_on_every_screen(open_page: OpenPage, size: Any) -> None:
     async with open_page(**({"viewport": size} if size else {})) as page:
-        await shown(page)
+        await wait_until_loaded(page)
         table = page.get_by_role("table")
         await expect(table.get_by_role("rowheader")).to_have_count(50)
         await expect(table.get_by_role("columnheader", name="State")).to_have_count(1)
@@ -139,19 +139,19 @@ async def test_axe_finds_nothing_serious(
     open_page: OpenPage, backend: Backend, path: str, options: dict[str, Any]
 ) -> None:
     async with open_page(path, **options, reduced_motion="reduce") as page:
-        await shown(page)
+        await wait_until_loaded(page)
         await page.get_by_role("button", name="Create report").click()
-        await backend.tell_report(status="running", parts_done=1, parts=2)
+        await backend.set_report(status="running", parts_done=1, parts=2)
         await expect(page.get_by_role("progressbar")).to_be_visible()
         assert await violations(page) == []
-        await backend.tell_report(status="complete")
+        await backend.set_report(status="complete")
         await expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
         assert await violations(page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/?q=00000000", "/?state=down", f"/store/{STORE}", "/store/7"])
-async def test_axe_finds_nothing_serious_where_something_is_wrong(
+async def test_axe_finds_nothing_serious_on_pages_with_errors(
     open_page: OpenPage, backend: Backend, path: str, scheme: str
 ) -> None:
     if path != "/store/7":
@@ -166,7 +166,9 @@ async def test_axe_finds_nothing_serious_where_something_is_wrong(
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_dark_and_light(open_page: OpenPage, path: str) -> None:
+async def test_pages_are_dark_or_light_as_the_browser_is_set(
+    open_page: OpenPage, path: str
+) -> None:
     async def lightness(page: Page, what: str) -> float:
         colour = await page.locator("body").evaluate(f"(body) => getComputedStyle(body).{what}")
         return sum(int(part) for part in colour.strip("rgb()").split(",")[:3]) / 765
@@ -188,15 +190,15 @@ async def test_no_screen_scrolls_sideways(
     async with open_page(path, viewport=size, expected_errors=("503", "422")) as page:
         await expect(page.locator("[aria-busy='true'], .loading")).to_have_count(0)
         if path in PAGES:
-            # the widest that there may be
+            # with the widest content that there may be
             await page.get_by_role("button", name="Create report").click()
-            await backend.tell_report(status="failed", reason="a reason that is long " * 8)
+            await backend.set_report(status="failed", reason="a reason that is long " * 8)
             await expect(page.locator(".failure")).to_be_visible()
         assert await page.evaluate("document.documentElement.scrollWidth") == width
 
 
 @pytest.mark.parametrize("width", [320, 1020, 1021, 1121, 1201, 1280, 1301, 1600])
-async def test_the_list_is_as_wide_as_its_card_with_the_longest_of_all(
+async def test_the_list_is_as_wide_as_its_card_with_the_longest_values(
     open_page: OpenPage, backend: Backend, width: int
 ) -> None:
     longest = backend.stores[STORE]
@@ -207,7 +209,7 @@ async def test_the_list_is_as_wide_as_its_card_with_the_longest_of_all(
     async with open_page(
         "/?sort=id&q=" + STORE[:4], viewport={"width": width, "height": 700}
     ) as page:
-        await shown(page)
+        await wait_until_loaded(page)
         await expect(page.locator("#rows")).to_contain_text("456 days ago")
         card, table = await page.evaluate(
             """["#stores", "#stores table"].map((name) => document.querySelector(name))
@@ -219,7 +221,7 @@ async def test_the_list_is_as_wide_as_its_card_with_the_longest_of_all(
 
 async def test_a_phone_shows_every_figure_with_its_name(open_page: OpenPage) -> None:
     async with open_page(viewport=PHONE) as page:
-        await shown(page)
+        await wait_until_loaded(page)
         row = page.locator("#rows tr").first
         for text in ("Down", STORE, "America/Chicago", "9.50 h"):
             await expect(row.get_by_text(text, exact=True)).to_be_visible()
@@ -232,11 +234,11 @@ async def test_a_phone_shows_every_figure_with_its_name(open_page: OpenPage) -> 
 
 
 @pytest.mark.parametrize(("motion", "moves"), [("no-preference", True), ("reduce", False)])
-async def test_motion_only_where_it_is_wanted(
+async def test_a_changed_row_moves_only_where_motion_is_wanted(
     open_page: OpenPage, backend: Backend, motion: str, moves: bool
 ) -> None:
     async with open_page(reduced_motion=motion) as page:
-        await shown(page)
+        await wait_until_loaded(page)
         await backend.change(STORE, "up", "active")
         row = page.locator("#rows tr.changed th")
         await expect(row).to_have_count(1)

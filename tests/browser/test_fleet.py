@@ -1,4 +1,4 @@
-"""The overview: what it shows, how it is searched, and that the address says all of it."""
+"""The overview shows, searches and orders the stores, and its address has all choices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def count(page: Page, name: str) -> Locator:
     return page.get_by_role("button", name=name)
 
 
-async def test_a_row_tells_state_place_poll_and_figures(open_page: OpenPage) -> None:
+async def test_a_row_shows_state_place_poll_and_figures(open_page: OpenPage) -> None:
     async with open_page() as page:
         await expect(rows(page)).to_have_count(50)
         cells = rows(page).first.locator("th, td")
@@ -56,7 +56,9 @@ async def test_a_row_tells_state_place_poll_and_figures(open_page: OpenPage) -> 
         await expect(page.locator("#figures-note")).to_contain_text("12 Mar 2024, 17:19 UTC")
 
 
-async def test_the_worst_come_first_and_the_page_says_of_how_many(open_page: OpenPage) -> None:
+async def test_the_worst_stores_come_first_and_the_page_says_how_many_there_are(
+    open_page: OpenPage,
+) -> None:
     async with open_page() as page:
         states = page.locator("#rows .state")
         await expect(states.nth(0)).to_have_text("Down")
@@ -85,27 +87,31 @@ async def test_counts_are_filters(open_page: OpenPage) -> None:
         await expect(page).to_have_url("/")
 
 
-async def test_search_zone_and_order(open_page: OpenPage, backend: Backend) -> None:
+async def test_stores_are_chosen_by_search_and_timezone_and_are_ordered(
+    open_page: OpenPage, backend: Backend
+) -> None:
     async with open_page() as page:
         await page.get_by_label("Zone").select_option("Asia/Beirut")
         await expect(rows(page)).to_have_count(24)
         await expect(page).to_have_url("/?zone=Asia/Beirut")
         await page.get_by_label("Sort").select_option("Store id")
         await expect(page).to_have_url("/?zone=Asia/Beirut&sort=id")
-        wanted = sorted(s for s in backend.stores if backend.stores[s]["timezone"] == "Asia/Beirut")
-        await expect(page.locator("#rows a.id")).to_have_text(wanted)
-        await page.get_by_label("Search by store id").fill(wanted[5][3:20].upper())
+        expected_ids = sorted(
+            s for s in backend.stores if backend.stores[s]["timezone"] == "Asia/Beirut"
+        )
+        await expect(page.locator("#rows a.id")).to_have_text(expected_ids)
+        await page.get_by_label("Search by store id").fill(expected_ids[5][3:20].upper())
         await expect(rows(page)).to_have_count(1)
-        assert await ids(page) == [wanted[5]]
+        assert await ids(page) == [expected_ids[5]]
         zones = page.get_by_label("Zone").locator("option")
         await expect(zones).to_have_text(["All zones", *sorted(ZONES)])
 
 
-async def test_the_order_by_last_poll(open_page: OpenPage, backend: Backend) -> None:
+async def test_stores_are_ordered_by_their_last_poll(open_page: OpenPage, backend: Backend) -> None:
     async with open_page("/?sort=last_poll") as page:
         await expect(page.locator("#rows .state").first).to_have_text("Unknown")
         await expect(page.get_by_label("Sort")).to_have_value("last_poll")
-        assert "GET /fleet?sort=last_poll&limit=50" in backend.asked
+        assert "GET /fleet?sort=last_poll&limit=50" in backend.requests
 
 
 async def test_an_address_shows_what_it_says(open_page: OpenPage) -> None:
@@ -119,7 +125,7 @@ async def test_an_address_shows_what_it_says(open_page: OpenPage) -> None:
         assert await ids(page) == sorted(await ids(page))
 
 
-async def test_the_back_button_goes_through_what_was_looked_at(open_page: OpenPage) -> None:
+async def test_the_back_button_goes_through_the_earlier_choices(open_page: OpenPage) -> None:
     async with open_page() as page:
         await count(page, "3 down").click()
         await expect(rows(page)).to_have_count(3)
@@ -130,7 +136,7 @@ async def test_the_back_button_goes_through_what_was_looked_at(open_page: OpenPa
         await page.go_back()
         await expect(rows(page)).to_have_count(1)
         await expect(page.get_by_label("Search by store id")).to_have_value(STORE[:6])
-        # what was typed is one step, not one a letter
+        # the typed text is one step, not one for each key
         await page.go_back()
         await expect(rows(page)).to_have_count(3)
         await expect(page.get_by_label("Search by store id")).to_have_value("")
@@ -155,19 +161,19 @@ async def test_pages_come_from_the_server(open_page: OpenPage, backend: Backend)
         await following.click()
         await expect(rows(page)).to_have_count(20)
         await expect(following).to_have_attribute("aria-disabled", "true")
-        assert "GET /fleet?page=3&limit=50" in backend.asked
+        assert "GET /fleet?page=3&limit=50" in backend.requests
         # another filter begins at its first page
         await count(page, "100 up").click()
         await expect(page).to_have_url("/?state=up")
 
 
-async def test_a_page_that_is_no_longer_there_is_the_last_one(open_page: OpenPage) -> None:
+async def test_a_page_beyond_the_end_is_the_last_page(open_page: OpenPage) -> None:
     async with open_page("/?page=9") as page:
         await expect(rows(page)).to_have_count(20)
         await expect(page).to_have_url("/?page=3")
 
 
-async def test_what_can_be_in_no_id_matches_nothing(open_page: OpenPage) -> None:
+async def test_a_text_that_no_id_can_contain_matches_nothing(open_page: OpenPage) -> None:
     async with open_page(expected_errors=("422",)) as page:
         await expect(rows(page)).to_have_count(50)
         await page.get_by_label("Search by store id").fill("shop")
@@ -178,7 +184,7 @@ async def test_what_can_be_in_no_id_matches_nothing(open_page: OpenPage) -> None
         await expect(rows(page)).to_have_count(50)
 
 
-async def test_where_nothing_matches_is_a_way_out(open_page: OpenPage) -> None:
+async def test_without_a_match_a_button_clears_the_filters(open_page: OpenPage) -> None:
     async with open_page("/?q=00000000&sort=id") as page:
         heading = page.get_by_role("heading", name="No store matches “00000000”")
         await expect(heading).to_be_visible()
@@ -188,7 +194,7 @@ async def test_where_nothing_matches_is_a_way_out(open_page: OpenPage) -> None:
         await expect(page).to_have_url("/?sort=id")
 
 
-async def test_with_several_filters_it_is_these_that_nothing_matches(open_page: OpenPage) -> None:
+async def test_without_a_match_the_heading_names_several_filters(open_page: OpenPage) -> None:
     async with open_page("/?q=00000000&state=up") as page:
         heading = page.get_by_role("heading", name="No store matches these filters")
         await expect(heading).to_be_visible()
@@ -208,14 +214,16 @@ async def test_a_store_without_polls_is_without_data_and_not_down(
         assert title == "10.00 h counted as down, 10.00 h of it without data"
 
 
-async def test_downtime_is_what_polls_say(open_page: OpenPage, backend: Backend) -> None:
+async def test_downtime_is_shown_without_the_time_without_data(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.stores[STORE]["figures"]["unknown_downtime_last_day"] = 2.25
     async with open_page() as page:
         await expect(rows(page).first.locator(".figure").nth(1)).to_have_text("7.25 h")
 
 
 @pytest.mark.parametrize("width", [320, 700, 1100, 1250, 1400])
-async def test_coverage_never_goes_from_the_table(open_page: OpenPage, width: int) -> None:
+async def test_coverage_is_in_the_table_at_every_width(open_page: OpenPage, width: int) -> None:
     async with open_page(viewport={"width": width, "height": 700}) as page:
         await expect(rows(page).first.locator(".coverage")).to_be_visible()
         await expect(rows(page).first.locator(".coverage")).to_have_text("92.3%")
@@ -231,7 +239,7 @@ async def test_before_there_are_counts_no_share_is_drawn(open_page: OpenPage) ->
         await page.unroute_all(behavior="ignoreErrors")
 
 
-async def test_without_any_store(open_page: OpenPage, backend: Backend) -> None:
+async def test_an_overview_without_stores_says_so(open_page: OpenPage, backend: Backend) -> None:
     backend.stores.clear()
     backend.now = backend.figures_at = None
     async with open_page() as page:
@@ -240,7 +248,9 @@ async def test_without_any_store(open_page: OpenPage, backend: Backend) -> None:
         await expect(page.locator("#figures-note")).to_be_empty()
 
 
-async def test_stores_without_polls(open_page: OpenPage, backend: Backend) -> None:
+async def test_stores_without_polls_are_shown_as_unknown(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.now = None
     for store in backend.stores.values():
         store.update(state="unknown", last_poll=None)
@@ -268,7 +278,7 @@ async def test_figures_that_are_not_known_yet_are_fetched_again(
         await expect(page.locator("#figures-note")).to_contain_text("17:20 UTC")
 
 
-async def test_a_lost_broker_is_told_and_what_was_known_stays(
+async def test_a_lost_broker_is_reported_and_the_last_known_data_stays(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(clock=True, expected_errors=("503",)) as page:
@@ -287,7 +297,9 @@ async def test_a_lost_broker_is_told_and_what_was_known_stays(
         await expect(rows(page)).to_have_count(3)
 
 
-async def test_a_broker_that_is_away_from_the_start(open_page: OpenPage, backend: Backend) -> None:
+async def test_a_broker_that_is_away_from_the_start_is_reported(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.failing["/fleet"] = HTTPStatus.SERVICE_UNAVAILABLE
     async with open_page(expected_errors=("503",)) as page:
         notice = page.get_by_role("alert")
@@ -300,7 +312,7 @@ async def test_a_broker_that_is_away_from_the_start(open_page: OpenPage, backend
         await expect(notice).to_be_empty()
 
 
-async def test_a_service_that_does_not_answer(open_page: OpenPage) -> None:
+async def test_a_service_that_does_not_answer_is_reported(open_page: OpenPage) -> None:
     async with open_page(expected_errors=("ERR_FAILED",)) as page:
         await expect(rows(page)).to_have_count(50)
         await page.route("**/fleet?*", lambda route: route.abort())
@@ -308,7 +320,7 @@ async def test_a_service_that_does_not_answer(open_page: OpenPage) -> None:
         await expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
 
 
-async def test_the_first_answer_is_waited_for_visibly(open_page: OpenPage) -> None:
+async def test_the_page_shows_that_it_waits_for_the_first_answer(open_page: OpenPage) -> None:
     async with open_page() as page:
         await expect(rows(page)).to_have_count(50)
         await expect(page.locator("#stores")).to_have_attribute("aria-busy", "false")

@@ -1,4 +1,4 @@
-"""The overview follows the service by events, and says when it does not."""
+"""The overview follows the service by events, and says when it is not connected."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ _HIDE = """(state) => {
 
 
 def up_store(backend: Backend) -> str:
-    """Any store that is up, on the first page."""
+    """Return a store that is up and on the first page."""
     return next(key for key, store in backend.stores.items() if store["state"] == "up")
 
 
-async def asked_for(backend: Backend, more: int) -> None:
-    """Wait until the page has asked for the fleet so many times."""
-    while sum(line.startswith("GET /fleet?") for line in backend.asked) < more:  # noqa: ASYNC110
+async def wait_for_requests(backend: Backend, count: int) -> None:
+    """Wait until the page has requested the fleet this many times."""
+    while sum(line.startswith("GET /fleet?") for line in backend.requests) < count:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
 
 
-async def fetches(backend: Backend, page: Page, more: int) -> None:
-    """Wait until the page has asked for the fleet so many times, and has shown the answers."""
-    await asked_for(backend, more)
+async def wait_for_answers(backend: Backend, page: Page, count: int) -> None:
+    """Wait until the page has requested the fleet this many times, and has shown the answers."""
+    await wait_for_requests(backend, count)
     answered = """performance.getEntriesByType("resource")
         .filter(({ name }) => name.includes("/fleet?")).length"""
-    while await page.evaluate(answered) < more:
+    while await page.evaluate(answered) < count:
         await page.evaluate("new Promise((done) => requestAnimationFrame(done))")
     await page.evaluate("new Promise((done) => requestAnimationFrame(done))")
 
@@ -76,7 +76,7 @@ async def test_a_removed_store_vanishes_without_a_reload(
         row = page.locator("#rows tr", has_text=store)
         await expect(row).to_contain_text("Up")
         await expect(page.locator("#connection")).to_have_text("Live")
-        await fetches(backend, page, 2)
+        await wait_for_answers(backend, page, 2)
         await page.evaluate("window.notReloaded = true")
         await backend.remove(store)
         await expect(row).to_have_count(0)
@@ -91,7 +91,7 @@ async def test_an_event_is_shown_before_the_list_is_fetched_again(
     async with open_page() as page:
         row = page.locator("#rows tr", has_text=store)
         await expect(row).to_contain_text("Up")
-        await fetches(backend, page, 2)
+        await wait_for_answers(backend, page, 2)
         await page.route("**/fleet?*", lambda _route: None)
         await backend.change(store, "down", "inactive")
         await expect(row).to_contain_text("Down")
@@ -113,13 +113,15 @@ async def test_a_store_comes_into_the_filter_and_leaves_it(
         await expect(page.get_by_role("link", name=STORE)).to_have_count(0)
 
 
-async def test_more_than_an_event_lists_is_fetched(open_page: OpenPage, backend: Backend) -> None:
+async def test_changes_that_an_event_does_not_list_are_fetched(
+    open_page: OpenPage, backend: Backend
+) -> None:
     store = up_store(backend)
     async with open_page("/?state=down") as page:
         await expect(page.locator("#rows tr")).to_have_count(3)
-        await fetches(backend, page, 2)
+        await wait_for_answers(backend, page, 2)
         backend.stores[store]["state"] = "down"
-        await backend.tell(more=True)
+        await backend.send_update(more=True)
         await expect(page.locator("#rows tr")).to_have_count(4)
 
 
@@ -136,7 +138,7 @@ async def test_the_focus_stays_on_its_row_when_rows_move(
         await expect(page.get_by_role("link", name=store)).to_be_focused()
 
 
-async def test_a_lost_connection_is_told_made_again_and_nothing_is_missed(
+async def test_a_lost_connection_is_shown_and_made_again_and_no_change_is_missed(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page("/?state=down") as page:
@@ -153,7 +155,7 @@ async def test_a_lost_connection_is_told_made_again_and_nothing_is_missed(
         await expect(page.get_by_role("button", name="2 down")).to_be_visible()
 
 
-async def test_where_too_many_listen_the_page_asks_by_itself(
+async def test_where_too_many_clients_listen_the_page_fetches_by_itself(
     open_page: OpenPage, backend: Backend
 ) -> None:
     backend.fleet_events.refused = HTTPStatus.SERVICE_UNAVAILABLE
@@ -168,7 +170,7 @@ async def test_where_too_many_listen_the_page_asks_by_itself(
 
 
 def delayed(part: str, reason: str) -> dict[str, Any]:
-    """Of two minutes ago."""
+    """Return the freshness of data that is two minutes old."""
     at, as_of = "2024-03-12T17:22:00Z", "2024-03-12T17:20:00Z"
     return freshness(at=at, as_of=as_of, delayed=True, part=part, reason=reason)
 
@@ -181,7 +183,7 @@ def delayed(part: str, reason: str) -> dict[str, Any]:
         ("workers", "The workers do not keep up: No worker owns partition 3 now."),
     ],
 )
-async def test_data_that_is_old_is_said_to_be_and_which_part_is_to_blame(
+async def test_old_data_is_shown_as_delayed_with_the_part_that_is_to_blame(
     open_page: OpenPage, backend: Backend, path: str, part: str, words: str
 ) -> None:
     async with open_page(path) as page:
@@ -190,32 +192,34 @@ async def test_data_that_is_old_is_said_to_be_and_which_part_is_to_blame(
         await expect(notice).to_be_empty()
 
         backend.freshness = delayed(part, "no worker owns partition 3 now")
-        await backend.tell()
+        await backend.send_update()
         await expect(connection).to_have_text("Delayed: data of 17:20, 2 min ago")
         await expect(notice).to_contain_text(words)
         await expect(notice).to_contain_text("Data of 12 Mar 2024, 17:20 UTC is shown. Retrying.")
         await expect(notice).not_to_contain_text("again later")
 
         backend.freshness = freshness()
-        await backend.tell()
+        await backend.send_update()
         await expect(connection).to_have_text("Live")
         await expect(notice).to_be_empty()
 
 
-async def test_data_grows_older_while_nothing_comes(open_page: OpenPage, backend: Backend) -> None:
+async def test_the_age_of_the_data_grows_while_nothing_comes_in(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.freshness = delayed("broker", "away")
     async with open_page(clock=True) as page:
         await expect(page.locator("#connection")).to_have_text("Delayed: data of 17:20, 2 min ago")
         await backend.fleet_events.listened()
         for _ in range(8):
             await page.clock.run_for(10_000)
-            await backend.tell()
+            await backend.send_update()
         backend.freshness = {**backend.freshness, "at": "2024-03-12T17:23:30Z"}
-        await backend.tell()
+        await backend.send_update()
         await expect(page.locator("#connection")).to_have_text("Delayed: data of 17:20, 3 min ago")
 
 
-async def test_by_the_clock_of_the_data_an_old_newest_poll_is_told(
+async def test_by_the_clock_of_the_data_an_old_newest_poll_is_shown(
     open_page: OpenPage, backend: Backend
 ) -> None:
     backend.freshness = freshness(at="2024-03-12T20:25:00Z", newest_poll_stale=True)
@@ -227,7 +231,7 @@ async def test_by_the_clock_of_the_data_an_old_newest_poll_is_told(
 async def test_a_service_that_is_silent_is_not_connected(
     open_page: OpenPage, backend: Backend
 ) -> None:
-    """A frozen process keeps its connections; the page hears nothing."""
+    """A frozen process keeps its connections, but the page receives nothing."""
     async with open_page(clock=True) as page:
         connection, notice = page.locator("#connection"), page.get_by_role("alert")
         await expect(connection).to_have_text("Live")
@@ -243,32 +247,32 @@ async def test_a_service_that_is_silent_is_not_connected(
 async def test_a_hidden_page_listens_to_nothing(open_page: OpenPage, backend: Backend) -> None:
     async with open_page("/?state=down", clock=True) as page:
         await backend.fleet_events.listened()
-        # a page whose clock stands draws no frame to wait for
-        await asked_for(backend, 2)
+        # a page whose clock stands still draws no frame that a test could wait for
+        await wait_for_requests(backend, 2)
         await expect(page.locator("#rows tr")).to_have_count(3)
         await page.evaluate(_HIDE, "hidden")
         await backend.fleet_events.left()
-        asked = len(backend.asked)
+        count = len(backend.requests)
         await page.clock.run_for(300_000)
-        assert len(backend.asked) == asked
+        assert len(backend.requests) == count
         backend.stores[STORE]["state"] = "up"
         await page.evaluate(_HIDE, "visible")
         await expect(page.locator("#rows tr")).to_have_count(2)
         await backend.fleet_events.listened()
 
 
-async def test_changed_counts_are_said_to_screen_readers(
+async def test_changed_counts_are_announced_to_screen_readers(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page() as page:
         await expect(page.locator("#rows tr")).to_have_count(50)
-        said = page.locator("#announcements")
-        await expect(said).to_have_attribute("role", "status")
+        announcement = page.locator("#announcements")
+        await expect(announcement).to_have_attribute("role", "status")
         await backend.change(up_store(backend), "down", "inactive")
-        await expect(said).to_have_text("4 down, 5 unknown, 99 up, 12 closed")
+        await expect(announcement).to_have_text("4 down, 5 unknown, 99 up, 12 closed")
 
 
-async def test_clocks_move_on_also_without_events(open_page: OpenPage, backend: Backend) -> None:
+async def test_clocks_move_on_even_without_events(open_page: OpenPage, backend: Backend) -> None:
     async with open_page(clock=True) as page:
         await expect(page.locator("#now")).to_contain_text("17:20 UTC")
         await backend.fleet_events.listened()

@@ -1,4 +1,4 @@
-"""What pages of others can do to the API, in a browser: nothing; and what ours can: all."""
+"""A page of another origin can change nothing in the API, and our own page can."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _PUTS = """async (url) => {
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def attacked() -> AsyncIterator[FakeGateway]:
-    """A gateway, whose broker must hold nothing in the end."""
+    """Yield a gateway whose broker must hold no record in the end."""
     gateway = FakeGateway(STORE)
     gateway.poll(STORE, 1_710_072_000_000_000, active=True)
     yield gateway
@@ -75,7 +75,7 @@ async def api(attacked: FakeGateway) -> AsyncIterator[TestServer]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def evil(api: TestServer) -> AsyncIterator[TestServer]:
-    """A page of somebody else, with a form that posts to the API."""
+    """Yield the server of another origin, whose page has a form that posts to the API."""
 
     async def page(_request: web.Request) -> web.Response:
         form = (
@@ -94,7 +94,7 @@ async def evil(api: TestServer) -> AsyncIterator[TestServer]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def rebound() -> AsyncIterator[Browser]:
-    """A browser for which the names of others are addresses of this machine."""
+    """Yield a browser in which names of other origins resolve to this machine."""
     rules = "MAP evil.example 127.0.0.1, MAP rebound.example 127.0.0.1"
     async with chromium(f"--host-resolver-rules={rules}") as browser:
         yield browser
@@ -111,7 +111,7 @@ def changes(gateway: FakeGateway) -> list[Any]:
     return [*gateway.broker.records, *gateway.requests]
 
 
-async def test_a_page_of_another_origin_can_send_but_nothing_counts(
+async def test_a_page_of_another_origin_can_send_requests_but_changes_nothing(
     page: Page, api: TestServer, evil: TestServer, attacked: FakeGateway
 ) -> None:
     paths = [
@@ -129,7 +129,7 @@ async def test_a_page_of_another_origin_can_send_but_nothing_counts(
     assert changes(attacked) == []
 
 
-async def test_nor_does_its_form(
+async def test_the_form_of_another_origin_changes_nothing(
     page: Page, api: TestServer, evil: TestServer, attacked: FakeGateway
 ) -> None:
     await page.goto(f"http://evil.example:{evil.port}/")
@@ -142,7 +142,7 @@ async def test_nor_does_its_form(
     assert changes(attacked) == []
 
 
-async def test_a_name_that_was_made_to_resolve_to_us_reads_and_changes_nothing(
+async def test_a_page_at_a_name_that_resolves_to_us_reads_and_changes_nothing(
     page: Page, api: TestServer, attacked: FakeGateway
 ) -> None:
     origin = f"http://rebound.example:{api.port}"

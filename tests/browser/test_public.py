@@ -1,4 +1,4 @@
-"""The status page for the outside: what it says, that it goes on, and that it leads nowhere."""
+"""The public status page shows the chosen stores, follows them, and has no links."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def store(page: Page, name: str) -> Locator:
     return page.locator(".store", has=page.get_by_role("heading", name=name))
 
 
-async def test_a_headline_and_a_row_a_store(open_page: OpenPage) -> None:
+async def test_the_page_has_a_headline_and_a_row_for_each_store(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         headline = page.locator("#headline")
         await expect(headline).to_have_text("1 store is downAs of 12 Mar 2024, 17:20 UTC")
@@ -48,16 +48,16 @@ async def test_a_headline_and_a_row_a_store(open_page: OpenPage) -> None:
         ({}, "No stores are shown here"),
     ],
 )
-async def test_headlines(
+async def test_the_headline_sums_up_the_counts(
     open_page: OpenPage, backend: Backend, counts: dict[str, int], text: str
 ) -> None:
     every = {"up": 0, "down": 0, "closed": 0, "unknown": 0, **counts}
-    backend.public.told["counts"] = {**every, "total": sum(counts.values())}
+    backend.public.document["counts"] = {**every, "total": sum(counts.values())}
     async with open_page(PATH) as page:
         await expect(page.locator("#headline")).to_contain_text(text)
 
 
-async def test_a_bar_a_day_that_tells_by_shape_and_by_words(open_page: OpenPage) -> None:
+async def test_each_day_has_a_bar_that_shape_and_words_explain(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         days = store(page, "Downtown").get_by_role("img")
         await expect(days).to_have_count(8)
@@ -77,17 +77,17 @@ async def test_a_bar_a_day_that_tells_by_shape_and_by_words(open_page: OpenPage)
             await expect(days.nth(number).locator("title")).to_have_text(text)
         await expect(days.nth(3).locator("rect.down")).to_have_attribute("fill", "url(#stripes)")
         await expect(days.nth(2).locator("rect")).to_have_attribute("fill", "url(#hatch)")
-        # four minutes of a day are seen
+        # even four minutes of a day are visible
         await expect(days.nth(4).locator("rect.down")).to_have_attribute("height", "6")
         await expect(days.nth(5).locator("rect")).to_have_attribute("height", "4")
-        # what there is no data for is hatched, and nothing of it red
+        # time without data is hatched and not red
         await expect(days.nth(4).locator("rect.unheard")).to_have_attribute("fill", "url(#hatch)")
         await expect(days.nth(2).locator(".down")).to_have_count(0)
         await expect(days.nth(7).locator(".so-far")).to_have_count(1)
         await expect(days.locator(".so-far")).to_have_count(1)
 
 
-async def test_the_days_by_keys_alone(open_page: OpenPage) -> None:
+async def test_the_days_can_be_read_by_keys_alone(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         await expect(page.locator(".store")).to_have_count(2)
         await page.keyboard.press("Tab")
@@ -102,15 +102,15 @@ async def test_the_days_by_keys_alone(open_page: OpenPage) -> None:
         await expect(row).to_be_visible()
 
 
-async def test_it_asks_again_and_what_was_opened_stays_open(
+async def test_the_page_fetches_again_and_an_opened_row_stays_open(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(PATH, clock=True) as page:
         await expect(page.locator("#headline")).to_contain_text("1 store is down")
         await store(page, "Downtown").locator("summary").press("Enter")
-        told = backend.public.told
-        told["counts"].update(up=2, down=0)
-        told["stores"][0]["state"] = "up"
+        document = backend.public.document
+        document["counts"].update(up=2, down=0)
+        document["stores"][0]["state"] = "up"
         await page.clock.run_for(30_000)
         await expect(page.locator("#headline")).to_contain_text("All stores that are open are up")
         await expect(store(page, "Downtown").locator(".state")).to_have_text("Up")
@@ -118,7 +118,7 @@ async def test_it_asks_again_and_what_was_opened_stays_open(
         await expect(store(page, "Downtown").locator("summary")).to_be_focused()
 
 
-async def test_without_an_answer_what_was_known_stays(
+async def test_without_an_answer_the_last_known_data_stays(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(PATH, clock=True, expected_errors=("503",)) as page:
@@ -127,7 +127,7 @@ async def test_without_an_answer_what_was_known_stays(
         await page.clock.run_for(30_000)
         headline = page.locator("#headline")
         await expect(headline).to_contain_text("Status cannot be updated since 17:20 UTC")
-        # no shop is to blame for it
+        # no store is to blame for it
         await expect(headline).not_to_contain_text("down")
         await expect(page).to_have_title("Status cannot be updated since 17:20 UTC · Store status")
         await expect(page.get_by_role("alert")).to_contain_text("what was last known")
@@ -138,18 +138,18 @@ async def test_without_an_answer_what_was_known_stays(
 
 
 @pytest.mark.parametrize("part", ["broker", "workers"])
-async def test_a_service_that_is_behind_blames_no_shop(
+async def test_a_service_that_is_behind_blames_no_store(
     open_page: OpenPage, backend: Backend, part: str
 ) -> None:
-    told = backend.public.told
-    told["freshness"] = freshness(at="2024-03-12T17:30:00Z", delayed=True, part=part)
+    document = backend.public.document
+    document["freshness"] = freshness(at="2024-03-12T17:30:00Z", delayed=True, part=part)
     async with open_page(PATH, clock=True) as page:
         headline = page.locator("#headline")
         await expect(headline.locator("strong")).to_have_text(
             "Status cannot be updated since 17:20 UTC"
         )
         await expect(headline.locator(".down")).to_have_count(0)
-        told["freshness"] = freshness()
+        document["freshness"] = freshness()
         await page.clock.run_for(30_000)
         await expect(headline).to_contain_text("1 store is down")
         await expect(page.locator("#notice")).to_be_hidden()
@@ -158,14 +158,14 @@ async def test_a_service_that_is_behind_blames_no_shop(
 async def test_a_store_without_polls_is_without_data_and_not_down(
     open_page: OpenPage, backend: Backend
 ) -> None:
-    for store_told in backend.public.told["stores"]:
-        store_told.update(
+    for entry in backend.public.document["stores"]:
+        entry.update(
             state="unknown",
             uptime={"last_day": 0.0, "last_week": 0.0},
             coverage={"last_day": 0.0, "last_week": 0.0},
-            days=[_silent(day) for day in store_told["days"]],
+            days=[_silent(day) for day in entry["days"]],
         )
-    backend.public.told["counts"] = {"up": 0, "down": 0, "closed": 0, "unknown": 2, "total": 2}
+    backend.public.document["counts"] = {"up": 0, "down": 0, "closed": 0, "unknown": 2, "total": 2}
     async with open_page(PATH) as page:
         await expect(page.locator("#headline")).to_contain_text("No data from 2 stores")
         row = store(page, "Downtown")
@@ -185,17 +185,19 @@ def _silent(day: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def test_a_week_of_which_a_part_has_no_data_says_so(
+async def test_a_week_that_is_partly_without_data_says_so(
     open_page: OpenPage, backend: Backend
 ) -> None:
-    backend.public.told["stores"][0]["coverage"]["last_week"] = 0.6
+    backend.public.document["stores"][0]["coverage"]["last_week"] = 0.6
     async with open_page(PATH) as page:
         await expect(store(page, "Downtown").locator(".week")).to_have_text(
             "91.79% in the last week, 40% no data"
         )
 
 
-async def test_without_an_answer_from_the_start(open_page: OpenPage, backend: Backend) -> None:
+async def test_without_an_answer_from_the_start_the_status_is_not_known(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.public.failing = True
     async with open_page(PATH, clock=True, expected_errors=("503",)) as page:
         await expect(page.locator("#headline")).to_have_text("The status is not known now")
@@ -205,9 +207,9 @@ async def test_without_an_answer_from_the_start(open_page: OpenPage, backend: Ba
         await expect(page.locator("#headline")).to_contain_text("1 store is down")
 
 
-async def test_a_store_of_which_nothing_is_known(open_page: OpenPage, backend: Backend) -> None:
-    backend.public.told["now"] = None
-    backend.public.told["stores"][0].update(
+async def test_a_store_without_any_data_is_unknown(open_page: OpenPage, backend: Backend) -> None:
+    backend.public.document["now"] = None
+    backend.public.document["stores"][0].update(
         state="unknown",
         timezone=None,
         local_time=None,
@@ -226,14 +228,14 @@ async def test_a_store_of_which_nothing_is_known(open_page: OpenPage, backend: B
         await expect(page.locator("#headline")).to_contain_text("No poll received yet")
 
 
-async def test_it_leads_nowhere_and_asks_only_for_its_own(
+async def test_the_page_has_no_links_and_requests_only_its_own_paths(
     open_page: OpenPage, backend: Backend
 ) -> None:
-    backend.public.told["stores"][0]["name"] = "<b>Downtown</b>"
+    backend.public.document["stores"][0]["name"] = "<b>Downtown</b>"
     async with open_page(PATH) as page:
         await expect(page.get_by_role("heading", name="<b>Downtown</b>")).to_be_visible()
         await expect(page.get_by_role("link")).to_have_count(0)
-    assert all(line.startswith("GET /public/") for line in backend.asked)
+    assert all(line.startswith("GET /public/") for line in backend.requests)
 
 
 @pytest.mark.parametrize(
@@ -241,7 +243,7 @@ async def test_it_leads_nowhere_and_asks_only_for_its_own(
     [{}, {"color_scheme": "dark"}, {"viewport": {"width": 320, "height": 640}}],
     ids=["light", "dark", "phone"],
 )
-async def test_for_everyone(open_page: OpenPage, options: dict[str, Any]) -> None:
+async def test_everyone_can_read_the_page(open_page: OpenPage, options: dict[str, Any]) -> None:
     async with open_page(PATH, **options) as page:
         await expect(page.locator(".store")).to_have_count(2)
         await store(page, "Downtown").locator("summary").click()

@@ -1,4 +1,4 @@
-"""Reports: from the button to the CSV in one's hands, on both pages."""
+"""Both pages create a report, show its progress and offer its CSV."""
 
 from __future__ import annotations
 
@@ -28,61 +28,65 @@ async def downloaded(page: Page) -> str:
     await expect(link).to_have_attribute("download", "")
     async with page.expect_download() as download:
         await link.click()
-    found = await download.value
-    assert found.suggested_filename == CSV_NAME
-    return Path(await found.path()).read_text()  # noqa: ASYNC240 - a few bytes
+    file = await download.value
+    assert file.suggested_filename == CSV_NAME
+    return Path(await file.path()).read_text()  # noqa: ASYNC240 - a few bytes
 
 
-async def test_a_report_of_all_stores(open_page: OpenPage, backend: Backend) -> None:
-    async with open_page() as page:
-        await page.get_by_role("button", name=CREATE).click()
-        status = page.locator(".report-status")
-        await backend.tell_report(status="running", parts_done=3, parts=8)
-        await expect(status).to_contain_text("3 of 8 parts")
-        bar = page.get_by_role("progressbar")
-        await expect(bar).to_have_js_property("value", 3)
-        await expect(bar).to_have_js_property("max", 8)
-        await backend.tell_report(status="running", parts_done=7, parts=8)
-        await expect(status).to_contain_text("7 of 8 parts")
-        await backend.tell_report(status="complete")
-        await expect(status).to_contain_text("Report ready")
-        await expect(status).to_have_attribute("role", "status")
-        assert await downloaded(page) == CSV
-        # what the file must say to be read without this page
-        further = "reference_time,coverage,unknown"
-        assert f"GET /get_report/{REPORT}?columns={further}" in backend.asked
-        assert backend.asked.count("POST /trigger_report") == 1
-        # and it does not connect again
-        await backend.report_events.left()
-        assert sum("/events" in line and "/reports/" in line for line in backend.asked) == 1
-
-
-async def test_a_report_of_one_store(open_page: OpenPage, backend: Backend) -> None:
-    async with open_page(f"/store/{STORE}") as page:
-        button = page.get_by_role("button", name=CREATE)
-        await button.click()
-        await expect(page.locator(".report-status")).to_contain_text("Running")
-        # it is asked for once, however often one presses
-        await expect(button).to_have_attribute("aria-disabled", "true")
-        await button.press("Enter")
-        await backend.tell_report(status="complete")
-        assert await downloaded(page) == CSV
-        assert backend.asked.count(f"POST /trigger_report/{STORE}") == 1
-        await expect(button).to_have_attribute("aria-disabled", "false")
-
-
-async def test_a_report_that_fails_says_why_and_can_be_asked_for_again(
+async def test_a_report_of_all_stores_shows_its_progress_and_is_downloaded(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page() as page:
         await page.get_by_role("button", name=CREATE).click()
-        await backend.tell_report(status="failed", reason="not complete by its deadline")
+        status = page.locator(".report-status")
+        await backend.set_report(status="running", parts_done=3, parts=8)
+        await expect(status).to_contain_text("3 of 8 parts")
+        bar = page.get_by_role("progressbar")
+        await expect(bar).to_have_js_property("value", 3)
+        await expect(bar).to_have_js_property("max", 8)
+        await backend.set_report(status="running", parts_done=7, parts=8)
+        await expect(status).to_contain_text("7 of 8 parts")
+        await backend.set_report(status="complete")
+        await expect(status).to_contain_text("Report ready")
+        await expect(status).to_have_attribute("role", "status")
+        assert await downloaded(page) == CSV
+        # with these columns the file can be read without this page
+        columns = "reference_time,coverage,unknown"
+        assert f"GET /get_report/{REPORT}?columns={columns}" in backend.requests
+        assert backend.requests.count("POST /trigger_report") == 1
+        # and the page does not connect again
+        await backend.report_events.left()
+        assert sum("/events" in line and "/reports/" in line for line in backend.requests) == 1
+
+
+async def test_a_report_of_one_store_is_requested_once_and_is_downloaded(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    async with open_page(f"/store/{STORE}") as page:
+        button = page.get_by_role("button", name=CREATE)
+        await button.click()
+        await expect(page.locator(".report-status")).to_contain_text("Running")
+        # it is requested once, even if the button is pressed again
+        await expect(button).to_have_attribute("aria-disabled", "true")
+        await button.press("Enter")
+        await backend.set_report(status="complete")
+        assert await downloaded(page) == CSV
+        assert backend.requests.count(f"POST /trigger_report/{STORE}") == 1
+        await expect(button).to_have_attribute("aria-disabled", "false")
+
+
+async def test_a_report_that_fails_says_why_and_can_be_requested_again(
+    open_page: OpenPage, backend: Backend
+) -> None:
+    async with open_page() as page:
+        await page.get_by_role("button", name=CREATE).click()
+        await backend.set_report(status="failed", reason="not complete by its deadline")
         status = page.locator(".report-status")
         await expect(status).to_contain_text("not complete by its deadline")
         await backend.report_events.left()
         backend.report = {"status": "running"}
         await page.get_by_role("button", name=CREATE).click()
-        await backend.tell_report(status="complete")
+        await backend.set_report(status="complete")
         await expect(status).to_contain_text("Report ready")
 
 
@@ -93,7 +97,7 @@ async def test_without_events_the_report_is_polled(open_page: OpenPage, backend:
         await page.get_by_role("button", name=CREATE).click()
         status = page.locator(".report-status")
         await expect(status).to_contain_text("1 of 8 parts")
-        # an outage in between is lived through
+        # an outage in between does no harm
         backend.failing["/get_report"] = HTTPStatus.SERVICE_UNAVAILABLE
         await page.clock.run_for(1_000)
         await expect(status).to_contain_text("1 of 8 parts")
@@ -106,7 +110,7 @@ async def test_without_events_the_report_is_polled(open_page: OpenPage, backend:
         assert await downloaded(page) == CSV
 
 
-async def test_a_stream_that_ends_too_early_is_no_end(
+async def test_a_stream_that_ends_too_early_does_not_end_the_report(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(clock=True, expected_errors=("410",)) as page:
@@ -117,7 +121,9 @@ async def test_a_stream_that_ends_too_early_is_no_end(
         await expect(page.locator(".report-status")).to_contain_text("store 7 has no figures")
 
 
-async def test_a_report_that_cannot_be_asked_for(open_page: OpenPage, backend: Backend) -> None:
+async def test_a_report_that_cannot_be_requested_is_requested_again(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.failing["/trigger_report"] = HTTPStatus.SERVICE_UNAVAILABLE
     async with open_page(expected_errors=("503",)) as page:
         await page.get_by_role("button", name=CREATE).click()
@@ -125,6 +131,6 @@ async def test_a_report_that_cannot_be_asked_for(open_page: OpenPage, backend: B
             "The report could not be created: the service has lost its message broker. Retrying."
         )
         backend.failing.clear()
-        # it is asked for again by itself
-        await backend.tell_report(status="complete")
+        # the page requests it again by itself
+        await backend.set_report(status="complete")
         await expect(page.locator(".report-status")).to_contain_text("Report ready")

@@ -1,4 +1,4 @@
-"""The page of a store: now, windows, incidents, hours, and what it says when there is nothing."""
+"""The page of a store shows its state, windows, incidents and hours, or says what is missing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATH = f"/store/{STORE}"
 MINUS = "\N{EN DASH}"
 
 
-async def test_what_is_so_now(open_page: OpenPage) -> None:
+async def test_the_page_shows_the_state_of_the_store_now(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         await expect(page.get_by_role("heading", level=1)).to_have_text(STORE)
         await expect(page.locator("#facts > span")).to_have_text(
@@ -36,7 +36,7 @@ async def test_what_is_so_now(open_page: OpenPage) -> None:
         await expect(page).to_have_title("Down: 0f5c1a3e · Store uptime")
 
 
-async def test_three_windows_with_coverage(open_page: OpenPage) -> None:
+async def test_the_page_shows_three_windows_with_coverage(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         windows = page.locator(".window")
         await expect(windows).to_have_count(3)
@@ -57,7 +57,9 @@ async def test_three_windows_with_coverage(open_page: OpenPage) -> None:
         )
 
 
-async def test_a_window_without_business_hours(open_page: OpenPage, backend: Backend) -> None:
+async def test_a_window_without_business_hours_says_so(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.details[STORE]["summary"]["windows"][0].update(
         uptime_minutes=0, downtime_minutes=0, coverage=None
     )
@@ -67,7 +69,7 @@ async def test_a_window_without_business_hours(open_page: OpenPage, backend: Bac
         )
 
 
-async def test_incidents(open_page: OpenPage) -> None:
+async def test_the_page_lists_the_incidents(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         table = page.get_by_role("table", name="Incidents")
         await expect(table.get_by_role("columnheader")).to_have_text(
@@ -87,7 +89,7 @@ async def test_incidents(open_page: OpenPage) -> None:
             )
 
 
-async def test_an_incident_over_a_night_ends_on_a_day(
+async def test_an_incident_over_a_night_shows_the_day_on_which_it_ends(
     open_page: OpenPage, backend: Backend
 ) -> None:
     start = week.START + timedelta(hours=8)
@@ -100,7 +102,7 @@ async def test_an_incident_over_a_night_ends_on_a_day(
         )
 
 
-async def test_older_incidents_are_fetched_where_there_are_more(
+async def test_a_button_fetches_older_incidents_where_there_are_more(
     open_page: OpenPage, backend: Backend
 ) -> None:
     every = [
@@ -126,18 +128,18 @@ async def test_older_incidents_are_fetched_where_there_are_more(
         await expect(older).to_have_count(0)
 
 
-async def test_an_incident_that_may_have_begun_before_the_week(
+async def test_an_incident_that_may_have_begun_before_the_week_says_so(
     open_page: OpenPage, backend: Backend
 ) -> None:
-    begun = week.incident(week.START, week.START + timedelta(hours=1))
-    backend.details[STORE]["incidents"]["incidents"] = [begun]
+    earlier = week.incident(week.START, week.START + timedelta(hours=1))
+    backend.details[STORE]["incidents"]["incidents"] = [earlier]
     async with open_page(PATH) as page:
         await expect(page.locator(".incidents tbody th")).to_have_text(
             "Tue 5 Mar, 11:20 or earlier"
         )
 
 
-async def test_no_incident(open_page: OpenPage, backend: Backend) -> None:
+async def test_a_week_without_incidents_says_so(open_page: OpenPage, backend: Backend) -> None:
     backend.details[STORE]["incidents"]["incidents"] = []
     async with open_page(PATH) as page:
         await expect(page.locator("#incidents")).to_contain_text(
@@ -145,7 +147,9 @@ async def test_no_incident(open_page: OpenPage, backend: Backend) -> None:
         )
 
 
-async def test_business_hours_of_each_day(open_page: OpenPage, backend: Backend) -> None:
+async def test_the_page_shows_the_business_hours_of_each_day(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.details[STORE]["summary"]["business_hours"] = [
         [0, "13:00:00", "18:00:00"],
         [0, "9:00", "12:30:00"],
@@ -162,7 +166,7 @@ async def test_business_hours_of_each_day(open_page: OpenPage, backend: Backend)
         )
 
 
-async def test_a_store_that_is_always_open(open_page: OpenPage, backend: Backend) -> None:
+async def test_a_store_that_is_always_open_says_so(open_page: OpenPage, backend: Backend) -> None:
     backend.details[STORE]["summary"].update(business_hours=None, open_changes_at=None)
     async with open_page(PATH) as page:
         await expect(page.locator("#hours")).to_contain_text(
@@ -171,7 +175,7 @@ async def test_a_store_that_is_always_open(open_page: OpenPage, backend: Backend
         await expect(page.locator("#facts")).to_contain_text("open 24/7")
 
 
-async def test_a_zone_that_is_none_is_named_with_the_one_that_applies(
+async def test_an_unknown_timezone_is_named_with_the_one_that_applies(
     open_page: OpenPage, backend: Backend
 ) -> None:
     backend.details[STORE]["summary"]["unknown_timezone"] = "america/chicago "
@@ -187,17 +191,19 @@ async def test_a_closed_store_says_when_it_opens(open_page: OpenPage, backend: B
         await expect(page.locator("#facts")).to_contain_text("opens Wed 09:00, in 20 h 40 min")
 
 
-async def test_a_store_without_polls(open_page: OpenPage, backend: Backend) -> None:
+async def test_a_store_without_polls_is_shown_as_unknown(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.details[STORE]["summary"].update(state="unknown", last_poll=None)
     async with open_page(PATH) as page:
         await expect(page.locator("#facts")).to_contain_text("No poll received yet")
         await expect(page.locator("#facts")).to_contain_text("Unknown")
 
 
-async def test_a_store_that_no_poll_was_received_of_is_nowhere_down(
+async def test_a_store_of_which_no_poll_was_received_is_shown_as_down_nowhere(
     open_page: OpenPage, backend: Backend
 ) -> None:
-    """All of its time counts as down, and nobody has said that it was."""
+    """All of its time counts as down, but no poll has reported that."""
     week.silence(backend.details[STORE])
     async with open_page(PATH) as page:
         windows = page.locator(".window")
@@ -214,7 +220,7 @@ async def test_a_store_that_no_poll_was_received_of_is_nowhere_down(
         await expect(page.locator(".down")).to_have_count(0)
 
 
-async def test_an_incident_of_which_a_part_has_no_data_says_so(
+async def test_an_incident_that_is_partly_without_data_says_so(
     open_page: OpenPage, backend: Backend
 ) -> None:
     first = backend.details[STORE]["incidents"]["incidents"][0]
@@ -236,15 +242,15 @@ async def test_before_the_first_answer_there_are_no_empty_cards(
         await expect(page.locator(".card:visible")).to_have_count(0)
 
 
-async def test_a_poll_is_shown_at_once_and_the_rest_is_fetched(
+async def test_a_poll_is_shown_at_once_and_the_other_data_is_fetched(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(PATH) as page:
         await expect(page.locator("#facts")).to_contain_text("Down")
         await page.evaluate("window.notReloaded = true")
-        assert f"GET /fleet/events?store_id={STORE}" in backend.asked
-        found = backend.details[STORE]["incidents"]["incidents"]
-        found[0] = {**found[0], "ongoing": False, "end": "2024-03-12T17:10:00Z"}
+        assert f"GET /fleet/events?store_id={STORE}" in backend.requests
+        incidents = backend.details[STORE]["incidents"]["incidents"]
+        incidents[0] = {**incidents[0], "ongoing": False, "end": "2024-03-12T17:10:00Z"}
         backend.details[STORE]["timeline"]["intervals"][-1]["end"] = "2024-03-12T17:10:00Z"
         backend.now = "2024-03-12T17:21:00Z"
         await backend.change(STORE, "up", "active")
@@ -258,7 +264,7 @@ async def test_a_poll_is_shown_at_once_and_the_rest_is_fetched(
         assert await page.evaluate("window.notReloaded")
 
 
-async def test_a_lost_connection_is_told(open_page: OpenPage, backend: Backend) -> None:
+async def test_a_lost_connection_is_shown(open_page: OpenPage, backend: Backend) -> None:
     async with open_page(PATH) as page:
         await expect(page.locator("#connection")).to_have_text("Live")
         backend.fleet_events.hold_back()
@@ -268,22 +274,22 @@ async def test_a_lost_connection_is_told(open_page: OpenPage, backend: Backend) 
         await expect(page.locator("#connection")).to_have_text("Live")
 
 
-async def test_an_unknown_store(open_page: OpenPage, backend: Backend) -> None:
+async def test_the_page_of_an_unknown_store_says_so(open_page: OpenPage, backend: Backend) -> None:
     async with open_page(f"/store/{UNKNOWN}", expected_errors=("404",)) as page:
         await expect(page.get_by_role("heading", level=1)).to_have_text("No such store")
         await expect(page.locator("#missing")).to_contain_text(f"Store {UNKNOWN} is unknown")
         await expect(page.locator("#store")).to_be_hidden()
-        assert not any("/fleet/events" in line for line in backend.asked)
+        assert not any("/fleet/events" in line for line in backend.requests)
         await page.get_by_role("link", name="See all stores").click()
         await expect(page.locator("#rows tr")).to_have_count(50)
 
 
-async def test_what_is_no_store_id(open_page: OpenPage) -> None:
+async def test_the_page_of_an_invalid_store_id_says_so(open_page: OpenPage) -> None:
     async with open_page("/store/seven%2Feight", expected_errors=("422",)) as page:
         await expect(page.get_by_role("heading", level=1)).to_have_text("Not a store id")
 
 
-async def test_a_lost_broker_is_told_and_what_was_known_stays(
+async def test_a_lost_broker_is_reported_and_the_last_known_data_stays(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(PATH, clock=True, expected_errors=("503",)) as page:
@@ -300,7 +306,9 @@ async def test_a_lost_broker_is_told_and_what_was_known_stays(
         await expect(notice).to_be_empty()
 
 
-async def test_a_broker_that_is_away_from_the_start(open_page: OpenPage, backend: Backend) -> None:
+async def test_a_broker_that_is_away_from_the_start_is_reported(
+    open_page: OpenPage, backend: Backend
+) -> None:
     backend.failing["/stores/"] = HTTPStatus.SERVICE_UNAVAILABLE
     async with open_page(PATH, expected_errors=("503",)) as page:
         notice = page.get_by_role("alert")
@@ -310,7 +318,7 @@ async def test_a_broker_that_is_away_from_the_start(open_page: OpenPage, backend
         await expect(page.locator(".window")).to_have_count(3)
 
 
-async def test_the_way_back_leads_to_the_list_that_one_came_from(open_page: OpenPage) -> None:
+async def test_the_link_back_leads_to_the_list_with_its_filters(open_page: OpenPage) -> None:
     async with open_page("/?state=down") as page:
         await page.get_by_role("link", name=STORE).click()
         await page.get_by_role("link", name="All stores").click()

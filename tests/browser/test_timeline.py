@@ -1,4 +1,4 @@
-"""The timeline: what is drawn where, told to eyes, to keys and to screen readers."""
+"""The timeline draws each interval in its place, for eyes, keys and screen readers."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ def segment(page: Page, label: str) -> Locator:
     return page.get_by_role("img", name=label, exact=True)
 
 
-async def look(bar: Locator) -> dict[str, Any]:
-    found: dict[str, Any] = await bar.evaluate(
+async def geometry_of(bar: Locator) -> dict[str, Any]:
+    geometry: dict[str, Any] = await bar.evaluate(
         """(bar) => ({ x: parseFloat(bar.getAttribute("x")), y: Number(bar.getAttribute("y")),
             width: parseFloat(bar.getAttribute("width")),
             height: Number(bar.getAttribute("height")), fill: getComputedStyle(bar).fill })"""
     )
-    return found
+    return geometry
 
 
-async def test_a_row_a_local_day(open_page: OpenPage) -> None:
+async def test_each_local_day_has_a_row(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         # the days that are not whole say which part of them is shown
         await expect(days(page).locator(".date")).to_have_text(
@@ -63,25 +63,25 @@ async def test_a_row_a_local_day(open_page: OpenPage) -> None:
 
 async def test_bars_lie_at_their_local_time(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
-        down = await look(segment(page, FRIDAY).locator(".bar"))
+        down = await geometry_of(segment(page, FRIDAY).locator(".bar"))
         assert down["x"] == pytest.approx(10 / 24 * 100, abs=0.001)
         assert down["width"] == pytest.approx(2.5 / 24 * 100, abs=0.001)
-        hours = await look(days(page).nth(3).locator("rect.hours"))
+        hours = await geometry_of(days(page).nth(3).locator("rect.hours"))
         assert hours["x"] == pytest.approx(9 / 24 * 100, abs=0.001)
         assert hours["width"] == pytest.approx(12 / 24 * 100, abs=0.001)
         # the last bar of a day ends with it
-        night = await look(days(page).nth(1).locator(".bar").last)
+        night = await geometry_of(days(page).nth(1).locator(".bar").last)
         assert night["x"] + night["width"] == pytest.approx(100, abs=0.001)
         # nothing is drawn before the week and after it
-        assert (await look(days(page).nth(0).locator(".bar").first))["x"] > 47
-        last = await look(days(page).nth(7).locator(".bar").last)
+        assert (await geometry_of(days(page).nth(0).locator(".bar").first))["x"] > 47
+        last = await geometry_of(days(page).nth(7).locator(".bar").last)
         assert last["x"] + last["width"] == pytest.approx(12.333 / 24 * 100, abs=0.01)
 
 
-async def test_the_hour_that_was_left_out_stays_empty(open_page: OpenPage) -> None:
+async def test_the_hour_that_the_clock_skips_stays_empty(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         bars = days(page).nth(5).locator(".bar")
-        before, after = await look(bars.nth(0)), await look(bars.nth(1))
+        before, after = await geometry_of(bars.nth(0)), await geometry_of(bars.nth(1))
         assert before["x"] + before["width"] == pytest.approx(2 / 24 * 100, abs=0.001)
         assert after["x"] == pytest.approx(3 / 24 * 100, abs=0.001)
 
@@ -103,14 +103,14 @@ async def test_the_hour_that_was_left_out_stays_empty(open_page: OpenPage) -> No
             [("2024-11-03T06:15:00Z", "2024-11-03T07:15:00Z")],
             [[1.25, 2], [1, 1.25]],
         ),
-        # midnight itself is left out
+        # the clock skips midnight itself
         (
             "Asia/Beirut",
             ("2024-03-30T22:00:00Z", "2024-03-31T21:00:00Z"),
             [("2024-03-30T20:00:00Z", "2024-03-31T21:00:00Z")],
             [[1, 24]],
         ),
-        # a zone that nobody knows: UTC
+        # an unknown timezone is shown in UTC
         (
             "Mars/Phobos",
             ("2024-03-30T00:00:00Z", "2024-03-31T00:00:00Z"),
@@ -119,7 +119,7 @@ async def test_the_hour_that_was_left_out_stays_empty(open_page: OpenPage) -> No
         ),
     ],
 )
-async def test_days_on_which_clocks_change(
+async def test_bars_are_right_on_days_on_which_clocks_change(
     open_page: OpenPage,
     zone: str,
     day: tuple[str, str],
@@ -146,10 +146,10 @@ async def test_days_on_which_clocks_change(
 
 async def test_states_differ_by_more_than_colour(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
-        up = await look(days(page).nth(1).locator(".segment.active.open .bar"))
-        down = await look(segment(page, FRIDAY).locator(".bar"))
-        unknown = await look(page.locator(".days .segment.unknown.open .bar"))
-        shut = await look(page.locator(".segment.active.shut .bar").first)
+        up = await geometry_of(days(page).nth(1).locator(".segment.active.open .bar"))
+        down = await geometry_of(segment(page, FRIDAY).locator(".bar"))
+        unknown = await geometry_of(page.locator(".days .segment.unknown.open .bar"))
+        shut = await geometry_of(page.locator(".segment.active.shut .bar").first)
         assert down["height"] > up["height"] > shut["height"]
         assert down["fill"] != unknown["fill"]
         assert "stripes" in down["fill"]
@@ -161,7 +161,7 @@ async def test_states_differ_by_more_than_colour(open_page: OpenPage) -> None:
             await expect(legend.get_by_text(text, exact=True)).to_be_visible()
 
 
-async def test_the_pointer_is_told_the_interval(open_page: OpenPage) -> None:
+async def test_the_pointer_shows_the_interval(open_page: OpenPage) -> None:
     async with open_page(PATH) as page:
         tip = page.locator(".tip")
         await expect(tip).to_be_hidden()
@@ -198,7 +198,7 @@ async def test_keys_go_from_interval_to_interval(open_page: OpenPage) -> None:
         )
         await page.keyboard.press("Escape")
         await expect(tip).to_be_hidden()
-        # one stop of the Tab key
+        # the Tab key stops once in the timeline
         await page.keyboard.press("Tab")
         await expect(page.locator("summary")).to_be_focused()
 
@@ -216,7 +216,7 @@ async def test_the_days_are_a_table_too(open_page: OpenPage) -> None:
         await expect(page.locator(".numbers tbody th").first).to_have_text("Tue 5 Mar, from 11:20")
 
 
-async def test_what_was_opened_and_focused_stays_when_the_store_changes(
+async def test_the_open_table_and_the_focus_stay_when_the_store_changes(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page(PATH) as page:

@@ -1,4 +1,4 @@
-"""Local times are those of the API: a browser with old tables of timezones shows the same."""
+"""Local times are those of the API, even in a browser with old tables of timezones."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ _IS_OLD: Final = f"""(() => {{
 browsers = pytest.mark.parametrize("tables", [_LACKS, _IS_OLD], ids=["lacks it", "is old"])
 
 
-async def look_again(page: Page, tables: str) -> None:
-    """Load the page in a browser with other tables."""
+async def reload_with(page: Page, tables: str) -> None:
+    """Load the page again in a browser with other tables of timezones."""
     await page.add_init_script(tables)
     await page.reload()
 
 
 def move_to_patagonia(backend: Backend) -> None:
-    """The store is in a zone that is new: three hours behind UTC all year."""
+    """Move the store to a timezone that is new, three hours behind UTC all year."""
     offsets = [{"start": "2024-03-05T00:00:00Z", "offset_seconds": -3 * 3600}]
     details = backend.details[STORE]
     for view in ("summary", "timeline", "incidents"):
@@ -59,15 +59,17 @@ def move_to_patagonia(backend: Backend) -> None:
     local = {"timezone": ZONE, "local_time": "2024-03-12T14:20:00-03:00"}
     details["summary"].update(local)
     backend.stores[STORE].update(local)
-    shown = backend.public.told["stores"][0]
+    shown = backend.public.document["stores"][0]
     shown.update(**local, open_changes_local="2024-03-12T23:00:00-03:00")
 
 
 @browsers
-async def test_the_page_of_a_store(open_page: OpenPage, backend: Backend, tables: str) -> None:
+async def test_the_page_of_a_store_shows_the_local_times_of_the_api(
+    open_page: OpenPage, backend: Backend, tables: str
+) -> None:
     move_to_patagonia(backend)
     async with open_page(f"/store/{STORE}") as page:
-        await look_again(page, tables)
+        await reload_with(page, tables)
         await expect(page.locator("#facts > span")).to_have_text(
             [
                 "Down since 11:45 (2 h 35 min)",
@@ -87,26 +89,30 @@ async def test_the_page_of_a_store(open_page: OpenPage, backend: Backend, tables
 
 
 @browsers
-async def test_the_fleet(open_page: OpenPage, backend: Backend, tables: str) -> None:
+async def test_the_overview_shows_the_local_times_of_the_api(
+    open_page: OpenPage, backend: Backend, tables: str
+) -> None:
     move_to_patagonia(backend)
     async with open_page("/") as page:
-        await look_again(page, tables)
+        await reload_with(page, tables)
         clock = page.locator("#rows tr").first.locator(".clock")
         await expect(clock).to_have_text("Tue 14:20")
         backend.now = "2024-03-12T17:25:00Z"
-        await backend.tell()
+        await backend.send_update()
         await expect(clock).to_have_text("Tue 14:25")
 
 
 @browsers
-async def test_the_status_page(open_page: OpenPage, backend: Backend, tables: str) -> None:
+async def test_the_status_page_shows_the_local_times_of_the_api(
+    open_page: OpenPage, backend: Backend, tables: str
+) -> None:
     move_to_patagonia(backend)
     async with open_page("/public/") as page:
-        await look_again(page, tables)
+        await reload_with(page, tables)
         await expect(page.locator(".store").first).to_contain_text("closes 23:00 local time")
 
 
-async def test_without_offsets_it_says_utc(open_page: OpenPage, backend: Backend) -> None:
+async def test_without_offsets_the_page_shows_utc(open_page: OpenPage, backend: Backend) -> None:
     for view in ("summary", "timeline", "incidents"):
         backend.details[STORE][view]["utc_offsets"] = []
     async with open_page(f"/store/{STORE}") as page:
@@ -114,8 +120,10 @@ async def test_without_offsets_it_says_utc(open_page: OpenPage, backend: Backend
         await expect(page.locator("#timeline-zone")).to_have_text("UTC")
 
 
-async def test_no_script_asks_the_browser_for_another_zone_than_utc(open_page: OpenPage) -> None:
-    asked = """(() => {
+async def test_no_script_asks_the_browser_for_another_timezone_than_utc(
+    open_page: OpenPage,
+) -> None:
+    script = """(() => {
         window.zones = [];
         const Real = Intl.DateTimeFormat;
         Intl.DateTimeFormat = function (locale, options) {
@@ -125,6 +133,6 @@ async def test_no_script_asks_the_browser_for_another_zone_than_utc(open_page: O
     })();"""
     for path in ("/", f"/store/{STORE}", "/public/"):
         async with open_page(path) as page:
-            await look_again(page, asked)
+            await reload_with(page, script)
             await expect(page.locator("#rows tr.loading, [aria-busy='true']")).to_have_count(0)
             assert set(await page.evaluate("window.zones")) == {"UTC"}

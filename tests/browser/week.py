@@ -1,7 +1,7 @@
-"""A week of one store in Chicago, over the night in which its clock goes forward (10 March 2024).
+"""A store in Chicago has this week, in which its clock goes forward (10 March 2024).
 
-Open from nine to nine, on Sundays from ten to six. It was down on Friday, and has been since this
-morning; over Saturday night and on Monday morning no poll told anything.
+It is open from nine to nine, on Sundays from ten to six. It was down on Friday, and has been down
+since this morning; in the night to Sunday and on Monday morning there are no polls.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ Span = tuple[datetime, datetime]
 
 
 def text(instant: datetime) -> str:
-    """As the API writes instants."""
+    """Return an instant as the API writes it."""
     return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def timeline(store_id: str) -> dict[str, Any]:
-    """As `GET /stores/{id}/timeline` answers it."""
+    """Return the answer of `GET /stores/{id}/timeline`."""
     intervals = _intervals()
     return {
         "store_id": store_id,
@@ -57,9 +57,9 @@ def timeline(store_id: str) -> dict[str, Any]:
 
 
 def incidents(store_id: str) -> dict[str, Any]:
-    """As `GET /stores/{id}/incidents` answers it."""
+    """Return the answer of `GET /stores/{id}/incidents`."""
     silent = datetime(2024, 3, 11, 14, 0, tzinfo=UTC), _SILENT[1][1]
-    found = [(*span, "reported") for span in _DOWN] + [(*silent, "silence")]
+    spans = [(*span, "reported") for span in _DOWN] + [(*silent, "silence")]
     return {
         "store_id": store_id,
         "timezone": "America/Chicago",
@@ -67,14 +67,14 @@ def incidents(store_id: str) -> dict[str, Any]:
         "end": text(END),
         "utc_offsets": OFFSETS,
         "incidents": [
-            incident(start, end, cause) for start, end, cause in sorted(found, reverse=True)
+            incident(start, end, cause) for start, end, cause in sorted(spans, reverse=True)
         ],
         "next": None,
     }
 
 
 def incident(start: datetime, end: datetime, cause: str = "reported") -> dict[str, Any]:
-    """One of them; ongoing where it lasts to the end of the week."""
+    """Return an incident, which is ongoing where it lasts to the end of the week."""
     return {
         "start": text(start),
         "end": text(end),
@@ -140,7 +140,7 @@ def _day(start: datetime, end: datetime, intervals: list[dict[str, Any]]) -> dic
             if interval["status"] == "unknown":
                 unknown[interval["counted_as"]] += length
     total = sum(minutes.values())
-    backed = total - sum(unknown.values())
+    covered = total - sum(unknown.values())
     return {
         "date": start.astimezone(CHICAGO).date().isoformat(),
         "start": text(start),
@@ -150,12 +150,12 @@ def _day(start: datetime, end: datetime, intervals: list[dict[str, Any]]) -> dic
         "unknown_uptime_minutes": unknown["active"],
         "unknown_downtime_minutes": unknown["inactive"],
         "whole_day": start > START and end < END,
-        "coverage": round(backed / total, 3) if total else None,
+        "coverage": round(covered / total, 3) if total else None,
     }
 
 
 def silence(details: dict[str, Any]) -> None:
-    """Make the answers about a store those of one of which no poll was ever received."""
+    """Change the answers about a store to those about a store without any poll."""
     details["summary"].update(state="unknown", last_poll=None)
     for window in details["summary"]["windows"]:
         opened = window["uptime_minutes"] + window["downtime_minutes"]
@@ -165,8 +165,8 @@ def silence(details: dict[str, Any]) -> None:
     for day in details["timeline"]["days"]:
         day.update(_counted_as_down(day["uptime_minutes"] + day["downtime_minutes"]))
     seconds = 60 * details["summary"]["windows"][2]["downtime_minutes"]
-    told = {"downtime_seconds": seconds, "unknown_downtime_seconds": seconds}
-    details["incidents"]["incidents"] = [{**incident(START, END, "silence"), **told}]
+    downtime = {"downtime_seconds": seconds, "unknown_downtime_seconds": seconds}
+    details["incidents"]["incidents"] = [{**incident(START, END, "silence"), **downtime}]
 
 
 def _counted_as_down(minutes: float) -> dict[str, Any]:
