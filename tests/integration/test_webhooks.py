@@ -139,18 +139,18 @@ async def test_an_api_killed_between_completion_and_delivery(
             async with running_api(settings) as doomed:
                 report_id = await request_report(doomed, f"/trigger_report/{store}", **body)
                 # the report is complete: one delivery has failed, and another one is due
-                await receiver.heard_so_many(1)
+                await receiver.wait_for_requests(1)
                 await doomed.stop(signal.SIGKILL)
-            tried = len(receiver.heard)
+            tried = len(receiver.requests)
             receiver.answers = [204]
             async with running_api(settings) as api:
-                await receiver.heard_so_many(tried + 1)
+                await receiver.wait_for_requests(tried + 1)
                 # a webhook of a new report of many stores
                 fleet_id = await request_report(api, "/trigger_report", **body)
-                await receiver.heard_so_many(tried + 2)
+                await receiver.wait_for_requests(tried + 2)
                 await wait_until_all_committed(settings)
 
-    contents = [verify(*heard) for heard in receiver.heard]
+    contents = [verify(*heard) for heard in receiver.requests]
     assert [content["data"]["report_id"] for content in contents] == [
         *[report_id] * (tried + 1),
         fleet_id,
@@ -190,9 +190,9 @@ async def test_two_apis_share_the_webhooks_and_one_dies(
             await wait_until_all_committed(settings)
         records = await read_records(settings, DEAD_LETTERS)
 
-    delivered = [verify(*heard)["data"]["report_id"] for heard in receiver.heard]
+    delivered = [verify(*heard)["data"]["report_id"] for heard in receiver.requests]
     assert set(delivered) == set(ids), "each at least once"
-    assert {headers["webhook-id"] for headers, _ in gone.heard} == {refused}
+    assert {headers["webhook-id"] for headers, _ in gone.requests} == {refused}
     reasons = [
         dead_letter.reason
         for dead_letter in (decode_dead_letter(record.value) for record in records)

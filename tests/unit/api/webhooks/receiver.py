@@ -23,13 +23,13 @@ class Receiver:
 
     Attributes:
         answers: statuses or handlers of its answers, in order; the last one repeats.
-        heard: headers and body of every request.
+        requests: headers and body of every request.
         paths: the path of every request.
     """
 
     def __init__(self, *answers: Answer) -> None:
         self.answers: list[Any] = list(answers) or [204]
-        self.heard: list[tuple[dict[str, str], bytes]] = []
+        self.requests: list[tuple[dict[str, str], bytes]] = []
         self.paths: list[str] = []
         app = web.Application()
         app.router.add_route("*", "/{tail:.*}", self._handle)
@@ -51,12 +51,12 @@ class Receiver:
         """Return the host as the operator lists it."""
         return f"http://127.0.0.1:{self._server.port}"
 
-    async def heard_so_many(self, count: int) -> None:
-        while len(self.heard) < count:  # noqa: ASYNC110  short, and in tests alone
+    async def wait_for_requests(self, count: int) -> None:
+        while len(self.requests) < count:  # noqa: ASYNC110  short, and in tests alone
             await asyncio.sleep(0.01)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        self.heard.append((dict(request.headers), await request.read()))
+        self.requests.append((dict(request.headers), await request.read()))
         self.paths.append(request.path)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, int):

@@ -76,7 +76,7 @@ async def attempt(receiver: Receiver) -> tuple[str, str]:
 async def test_a_signed_body_arrives() -> None:
     async with Receiver(200) as receiver:
         assert await attempt(receiver) == ("delivered", "answered 200")
-    ((headers, body),) = receiver.heard
+    ((headers, body),) = receiver.requests
 
     assert receiver.paths == ["/hook"]
     assert body == BODY
@@ -204,7 +204,7 @@ async def test_a_url_that_is_no_longer_listed_is_given_up() -> None:
     async with Receiver() as receiver, webhook_client("hooks.example.com") as sender:
         result = await sender.post(receiver.url, REPORT, BODY)
     assert result.outcome == "refused"
-    assert receiver.heard == []
+    assert receiver.requests == []
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ async def test_a_listed_name_with_another_address_is_not_called(addresses: tuple
             result = await sender.post(f"https://hooks.example.com:{port}/", REPORT, BODY)
     assert result.outcome == "failed"
     assert "hooks.example.com has an address that is not public" in result.detail
-    assert receiver.heard == []
+    assert receiver.requests == []
 
 
 async def test_a_name_that_is_the_operators_own_may_have_any_address() -> None:
@@ -231,7 +231,7 @@ async def test_a_name_that_is_the_operators_own_may_have_any_address() -> None:
     assert resolver.names == ["receiver.intern"], (
         "it is looked up once: the checked address is called"
     )
-    assert receiver.heard[0][0]["Host"] == f"receiver.intern:{port}"
+    assert receiver.requests[0][0]["Host"] == f"receiver.intern:{port}"
 
 
 async def test_each_attempt_looks_the_name_up_again() -> None:
@@ -266,10 +266,10 @@ async def test_a_slow_host_has_a_limit_of_attempts_and_leaves_room_for_others() 
         waiting: list[asyncio.Task[Any]] = [
             asyncio.create_task(sender.post(first.url, REPORT, BODY)) for _ in range(100)
         ]
-        await first.heard_so_many(MAX_CONNECTIONS_TO_ONE)
+        await first.wait_for_requests(MAX_CONNECTIONS_TO_ONE)
         result = await sender.post(second.url, REPORT, BODY)
         assert result.outcome == "delivered"
-        assert len(first.heard) == MAX_CONNECTIONS_TO_ONE
+        assert len(first.requests) == MAX_CONNECTIONS_TO_ONE
         over.set()
         assert {(await each).outcome for each in waiting} == {"delivered"}
         assert sender._hosts == {}

@@ -195,8 +195,8 @@ async def test_a_real_receiver_that_fails_twice_gets_the_webhook_at_last() -> No
         delivery = WebhookDelivery(SETTINGS, lambda: harness.now, harness, sender, harness.sleep)
         assert await delivery.deliver(Webhook(REPORT, receiver.url, REQUESTED_AT)) is None
         await sender.stop()
-    assert len(receiver.heard) == 3
-    assert {body for _, body in receiver.heard} == {receiver.heard[0][1]}
-    assert len({headers["webhook-id"] for headers, _ in receiver.heard}) == 1
+    assert len(receiver.requests) == 3
+    assert {body for _, body in receiver.requests} == {receiver.requests[0][1]}
+    assert len({headers["webhook-id"] for headers, _ in receiver.requests}) == 1
     # the time of each attempt is signed
-    assert len({headers["webhook-signature"] for headers, _ in receiver.heard}) > 1
+    assert len({headers["webhook-signature"] for headers, _ in receiver.requests}) > 1
