@@ -33,7 +33,7 @@ class CannedStatus:
         self.calls = 0
 
     def require(self) -> None:
-        """The page is always there."""
+        """Do nothing, because the page always exists."""
 
     async def content(self) -> dict[str, Any]:
         self.calls += 1

@@ -150,7 +150,7 @@ async def test_an_api_killed_between_completion_and_delivery(
                 await receiver.wait_for_requests(tried + 2)
                 await wait_until_all_committed(settings)
 
-    contents = [verify(*heard) for heard in receiver.requests]
+    contents = [verify(*received) for received in receiver.requests]
     assert [content["data"]["report_id"] for content in contents] == [
         *[report_id] * (tried + 1),
         fleet_id,
@@ -190,7 +190,7 @@ async def test_two_apis_share_the_webhooks_and_one_dies(
             await wait_until_all_committed(settings)
         records = await read_records(settings, DEAD_LETTERS)
 
-    delivered = [verify(*heard)["data"]["report_id"] for heard in receiver.requests]
+    delivered = [verify(*received)["data"]["report_id"] for received in receiver.requests]
     assert set(delivered) == set(ids), "each at least once"
     assert {headers["webhook-id"] for headers, _ in gone.requests} == {refused}
     reasons = [

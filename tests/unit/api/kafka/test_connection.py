@@ -29,8 +29,8 @@ class Producer:
     """Stands in for AIOKafkaProducer.
 
     Attributes:
-        refuses: raised when a batch is sent; None: it is accepted.
-        fails: the error of every accepted record; None: it is acknowledged at 5 ms.
+        refuses: raised when a batch is sent, or None if it is accepted.
+        fails: the error of every accepted record, or None if it is acknowledged at 5 ms.
         away: number of attempts to connect that fail.
         hangs: whether it never stops.
         batch_sizes: number of records in each accepted batch.

@@ -30,9 +30,9 @@ class Workers:
     Attributes:
         end: its end offset.
         applied: its applied offset.
-        error: raised by every request to the brokers; None: they answer.
+        error: raised by every request to the brokers, or None if they answer.
         hangs: whether the brokers never answer.
-        unowned: why no worker owns it; None: one does.
+        unowned: why no worker owns it, or None if one does.
     """
 
     def __init__(self) -> None:
