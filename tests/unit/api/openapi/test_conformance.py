@@ -1,4 +1,4 @@
-"""What the API answers is what its description says, tried by schemathesis."""
+"""Every answer of the API is as its description says, in requests that schemathesis makes."""
 
 from __future__ import annotations
 
