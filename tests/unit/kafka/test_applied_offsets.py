@@ -1,4 +1,4 @@
-"""Waiting until what was acknowledged is applied, as any process sees it."""
+"""A process can wait until all acknowledged records are applied."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ ALL = [TopicPartition(spec.name, number) for spec in SOURCE_TOPICS for number in
 
 
 class FakeEndOffsetFetcher(EndOffsetFetcher):
-    """Says how far the topics reach; a test moves them."""
+    """Returns the end offsets that a test sets."""
 
     def __init__(self) -> None:
         self.offsets: dict[TopicPartition, int] = dict.fromkeys(ALL, 0)
-        self.asked = 0
+        self.questions = 0
         self.answer = asyncio.Event()
         self.answer.set()
         self.error: Exception | None = None
 
     async def fetch(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        self.asked += 1
+        self.questions += 1
         await asyncio.sleep(0)
         await self.answer.wait()
         if self.error is not None:
@@ -50,7 +50,7 @@ class FakeEndOffsetFetcher(EndOffsetFetcher):
 
 
 class Harness:
-    """A `AppliedOffsets` that hears what a test says, on a clock that a test moves."""
+    """An `AppliedOffsets` that gets a test's watermarks, on a clock that the test moves."""
 
     def __init__(self) -> None:
         self.end_offset_fetcher = FakeEndOffsetFetcher()
@@ -61,7 +61,7 @@ class Harness:
             lambda: self.now,
         )
 
-    def hear(
+    def receive(
         self,
         topic: str,
         number: int,
@@ -71,15 +71,15 @@ class Harness:
     ) -> None:
         self.progress.advance(Watermark(topic, number, applied, newest, topic_id))
 
-    def look(self, seconds: float = 0.0) -> None:
-        """Time passes, and all that has come until then is read."""
+    def end_round(self, seconds: float = 0.0) -> None:
+        """Let time pass; all watermarks that came until then are read."""
         self.now += seconds
         self.progress._on_round()
 
-    def hear_all(self) -> None:
+    def receive_all(self) -> None:
         for topic, number in ALL:
-            self.hear(topic, number, 0)
-        self.look()
+            self.receive(topic, number, 0)
+        self.end_round()
 
     async def waiting(self) -> asyncio.Task[dict[TopicPartition, int]]:
         task = asyncio.create_task(self.progress.catch_up())
@@ -92,34 +92,34 @@ async def harness() -> Harness:
     return Harness()
 
 
-async def test_nothing_to_wait_for_asks_once(harness: Harness) -> None:
-    harness.hear_all()
+async def test_a_caller_with_nothing_to_wait_for_asks_once(harness: Harness) -> None:
+    harness.receive_all()
     harness.end_offset_fetcher.offsets[POLLS, 1] = 6
-    harness.hear(POLLS, 1, 6)
+    harness.receive(POLLS, 1, 6)
 
     reached = await harness.progress.catch_up()
 
-    assert harness.end_offset_fetcher.asked == 1
+    assert harness.end_offset_fetcher.questions == 1
     assert reached == harness.end_offset_fetcher.offsets
 
 
 async def test_callers_that_come_during_a_question_share_the_next_one(harness: Harness) -> None:
-    harness.hear_all()
+    harness.receive_all()
     fetcher = harness.end_offset_fetcher
     fetcher.answer.clear()
     first = asyncio.create_task(harness.progress.source_end_offsets())
     await settle()
     others = [asyncio.create_task(harness.progress.source_end_offsets()) for _ in range(8)]
     await settle()
-    assert fetcher.asked == 1
+    assert fetcher.questions == 1
 
-    # what is acknowledged before they came is in an answer to a question asked after they came
+    # the answer must be newer than the callers: it has all that was acknowledged before them
     fetcher.offsets[POLLS, 1] = 6
     fetcher.answer.set()
 
     assert [(await other)[POLLS, 1] for other in others] == [6] * 8
     assert (await first)[POLLS, 1] == 6
-    assert fetcher.asked == 2
+    assert fetcher.questions == 2
 
 
 async def test_a_caller_that_gives_up_takes_nobody_elses_answer_away(harness: Harness) -> None:
@@ -132,7 +132,7 @@ async def test_a_caller_that_gives_up_takes_nobody_elses_answer_away(harness: Ha
     fetcher.answer.set()
 
     assert await calls[1] == fetcher.offsets
-    assert fetcher.asked == 1
+    assert fetcher.questions == 1
 
 
 async def test_a_question_without_an_answer_does_not_hold_up_the_next_one(
@@ -161,91 +161,95 @@ async def test_each_caller_hears_of_an_error(harness: Harness) -> None:
     assert [str(call.exception()) for call in calls] == ["gone"] * 3
 
 
-async def test_watermarks_of_no_source_partition_are_not_kept(harness: Harness) -> None:
-    harness.hear("no-such-topic", 0, 5, newest=9)
-    harness.hear(POLLS, PARTITIONS, 5, newest=9)
+async def test_watermarks_of_unknown_partitions_are_not_stored(harness: Harness) -> None:
+    harness.receive("no-such-topic", 0, 5, newest=9)
+    harness.receive(POLLS, PARTITIONS, 5, newest=9)
     assert harness.progress.newest_poll() is None
 
 
-async def test_it_waits_for_every_partition(harness: Harness) -> None:
-    harness.hear_all()
+async def test_a_caller_waits_for_every_partition(harness: Harness) -> None:
+    harness.receive_all()
     harness.end_offset_fetcher.offsets[POLLS, 1] = 5
     harness.end_offset_fetcher.offsets[ZONES, 3] = 2
     task = await harness.waiting()
 
     for topic, number, applied in ((POLLS, 1, 4), (ZONES, 3, 2), (POLLS, 2, 0)):
-        harness.hear(topic, number, applied)
+        harness.receive(topic, number, applied)
         await settle()
         assert not task.done()
-    harness.hear(POLLS, 1, 5)
+    harness.receive(POLLS, 1, 5)
     await settle()
 
     assert task.done()
 
 
-async def test_a_partition_that_nobody_has_spoken_for_is_waited_for(harness: Harness) -> None:
+async def test_a_partition_without_a_watermark_is_waited_for(harness: Harness) -> None:
     for topic, number in ALL[:-1]:
-        harness.hear(topic, number, 0)
+        harness.receive(topic, number, 0)
     task = await harness.waiting()
     assert not task.done()
 
     topic, number = ALL[-1]
-    harness.hear(topic, number, 0)
+    harness.receive(topic, number, 0)
     await settle()
 
     assert task.done()
 
 
-async def test_what_was_passed_on_while_it_waited_is_waited_for_too(harness: Harness) -> None:
-    harness.hear_all()
+async def test_records_that_are_forwarded_during_the_wait_are_waited_for_too(
+    harness: Harness,
+) -> None:
+    harness.receive_all()
     harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     task = await harness.waiting()
 
-    # the record of partition 0 belongs to partition 2: it is there before it counts as applied
+    # the record of partition 0 belongs to partition 2: it is forwarded before it counts as applied
     harness.end_offset_fetcher.offsets[POLLS, 2] = 1
-    harness.hear(POLLS, 0, 1)
+    harness.receive(POLLS, 0, 1)
     await settle()
-    assert harness.end_offset_fetcher.asked == 2
+    assert harness.end_offset_fetcher.questions == 2
     assert not task.done()
-    harness.hear(POLLS, 2, 1)
+    harness.receive(POLLS, 2, 1)
     await settle()
 
     assert (await task)[POLLS, 2] == 1
-    assert harness.end_offset_fetcher.asked == 2
+    assert harness.end_offset_fetcher.questions == 2
 
 
-async def test_what_is_applied_while_it_asks_counts_as_waiting(harness: Harness) -> None:
-    # so that the second round looks for what it may have passed on
-    harness.hear_all()
+async def test_records_that_are_applied_during_the_question_lead_to_a_second_question(
+    harness: Harness,
+) -> None:
+    # the second question finds the records that were forwarded meanwhile
+    harness.receive_all()
     harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     task = asyncio.create_task(harness.progress.catch_up())
     await asyncio.sleep(0)
-    harness.hear(POLLS, 0, 1)
+    harness.receive(POLLS, 0, 1)
     await settle()
 
     assert task.done()
-    assert harness.end_offset_fetcher.asked == 2
+    assert harness.end_offset_fetcher.questions == 2
 
 
-async def test_many_wait_at_once(harness: Harness) -> None:
-    harness.hear_all()
+async def test_many_callers_wait_at_once(harness: Harness) -> None:
+    harness.receive_all()
     harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     tasks = [await harness.waiting() for _ in range(5)]
 
-    harness.hear(POLLS, 0, 1)
+    harness.receive(POLLS, 0, 1)
     await settle()
 
     assert all(task.done() for task in tasks)
 
 
-async def test_one_that_gives_up_leaves_the_others_waiting(harness: Harness) -> None:
-    harness.hear_all()
+async def test_a_caller_that_gives_up_leaves_the_others_waiting(harness: Harness) -> None:
+    harness.receive_all()
     harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     one, other = [await harness.waiting() for _ in range(2)]
 
     one.cancel()
     await settle()
-    harness.hear(POLLS, 0, 1)
+    harness.receive(POLLS, 0, 1)
     await settle()
 
     assert one.cancelled()
@@ -253,7 +257,7 @@ async def test_one_that_gives_up_leaves_the_others_waiting(harness: Harness) -> 
     assert harness.progress._waiters == 0
 
 
-async def test_a_broker_that_does_not_answer_is_said(harness: Harness) -> None:
+async def test_a_broker_that_does_not_answer_is_an_error_of_the_wait(harness: Harness) -> None:
     harness.end_offset_fetcher.error = BrokerUnavailableError("gone")
 
     with pytest.raises(BrokerUnavailableError):
@@ -261,51 +265,51 @@ async def test_a_broker_that_does_not_answer_is_said(harness: Harness) -> None:
 
 
 async def test_an_older_watermark_takes_nothing_back(harness: Harness) -> None:
-    harness.hear_all()
+    harness.receive_all()
     harness.end_offset_fetcher.offsets[POLLS, 0] = 5
-    harness.hear(POLLS, 0, 5, 70)
-    harness.hear(POLLS, 0, 3, None)
+    harness.receive(POLLS, 0, 5, 70)
+    harness.receive(POLLS, 0, 3, None)
 
     await harness.progress.catch_up()
 
-    assert harness.end_offset_fetcher.asked == 1
+    assert harness.end_offset_fetcher.questions == 1
     assert harness.progress.newest_poll() == 70
 
 
 # -- owners
 
 
-async def test_a_partition_never_heard_of_has_no_owner(harness: Harness) -> None:
+async def test_a_partition_without_a_watermark_has_no_owner(harness: Harness) -> None:
     assert harness.progress.unowned() == ALL
-    harness.look()
+    harness.end_round()
     assert harness.progress.unowned() == ALL
 
 
 async def test_a_partition_that_falls_silent_loses_its_owner(harness: Harness) -> None:
-    harness.hear_all()
-    harness.look(OWNER_TIMEOUT_SECONDS)
+    harness.receive_all()
+    harness.end_round(OWNER_TIMEOUT_SECONDS)
     assert harness.progress.unowned() == []
 
-    harness.hear(ZONES, 2, 0)
-    harness.look(0.1)
+    harness.receive(ZONES, 2, 0)
+    harness.end_round(0.1)
 
     assert harness.progress.unowned() == [p for p in ALL if p != (ZONES, 2)]
 
 
 async def test_an_older_watermark_is_a_sign_of_life(harness: Harness) -> None:
-    harness.hear_all()
-    harness.hear(POLLS, 0, 9)
+    harness.receive_all()
+    harness.receive(POLLS, 0, 9)
     harness.now += OWNER_TIMEOUT_SECONDS + 1
-    harness.hear(POLLS, 0, 3)
-    harness.look()
+    harness.receive(POLLS, 0, 3)
+    harness.end_round()
 
     assert (POLLS, 0) not in harness.progress.unowned()
 
 
-async def test_what_this_process_has_yet_to_read_may_be_a_sign_of_life(harness: Harness) -> None:
-    """An API that stood still for a while must not take all workers for gone."""
-    harness.hear_all()
-    harness.look()
+async def test_a_watermark_that_is_not_read_yet_may_be_a_sign_of_life(harness: Harness) -> None:
+    """An API that was stopped for a while must not report that all workers are gone."""
+    harness.receive_all()
+    harness.end_round()
     harness.now += OWNER_TIMEOUT_SECONDS * 10
 
     assert harness.progress.unowned() == []
@@ -314,32 +318,32 @@ async def test_what_this_process_has_yet_to_read_may_be_a_sign_of_life(harness: 
 async def test_unowned_partitions_are_named_with_the_progress_of_their_restores(
     harness: Harness,
 ) -> None:
-    harness.hear_all()
-    harness.look()
+    harness.receive_all()
+    harness.end_round()
     assert harness.progress.why_unowned() is None
 
-    harness.look(OWNER_TIMEOUT_SECONDS + 0.1)
-    told = harness.progress.why_unowned()
-    assert told is not None
-    assert told.startswith("no worker owns partitions 0, 1, 2, 3 now: ")
+    harness.end_round(OWNER_TIMEOUT_SECONDS + 0.1)
+    reason = harness.progress.why_unowned()
+    assert reason is not None
+    assert reason.startswith("no worker owns partitions 0, 1, 2, 3 now: ")
 
     for topic in (POLLS, HOURS, ZONES):
         for number in (0, 1, 3):
-            harness.hear(topic, number, 0)
+            harness.receive(topic, number, 0)
     status = RestoreStatus(2, 1200, 33_800, 7)
     harness.progress._on_record(SimpleNamespace(value=encode_restore(status)))
-    harness.look()
+    harness.end_round()
     assert harness.progress.why_unowned() == (
         "no worker owns partition 2 now: partition 2 is being restored: 1,200 of 35,000 "
         "changelog records read, about 7 s left"
     )
 
-    # a restore that nobody has told of lately is nobody's
+    # a restore without a recent report has no worker any more
     for topic in (POLLS, HOURS, ZONES):
         for number in (0, 1, 3):
             harness.now += 0.2
-            harness.hear(topic, number, 0)
-    harness.look()
+            harness.receive(topic, number, 0)
+    harness.end_round()
     assert "being restored" not in str(harness.progress.why_unowned())
 
 
@@ -357,7 +361,7 @@ async def test_a_stray_restore_status_is_refused(harness: Harness, value: bytes)
         harness.progress._on_record(SimpleNamespace(value=value))
 
 
-async def test_a_restore_of_a_partition_that_is_none_is_not_kept(harness: Harness) -> None:
+async def test_the_restore_of_an_unknown_partition_is_not_stored(harness: Harness) -> None:
     harness.progress._on_record(SimpleNamespace(value=encode_restore(RestoreStatus(99, 1, 1))))
 
     assert harness.progress._restores == {}
@@ -368,35 +372,35 @@ async def test_a_restore_of_a_partition_that_is_none_is_not_kept(harness: Harnes
 
 async def test_the_newest_poll_is_that_of_all_partitions(harness: Harness) -> None:
     assert harness.progress.newest_poll() is None
-    harness.hear_all()
+    harness.receive_all()
     assert harness.progress.newest_poll() is None
 
     for number, newest in enumerate((40, None, 90, 70)):
-        harness.hear(POLLS, number, 1, newest)
+        harness.receive(POLLS, number, 1, newest)
 
     assert harness.progress.newest_poll() == 90
 
 
-async def test_only_the_polls_topic_tells_of_polls(harness: Harness) -> None:
-    harness.hear(POLLS, 0, 1, 5)
-    harness.hear(ZONES, 0, 1, 99)
+async def test_only_the_topic_of_polls_gives_the_newest_poll(harness: Harness) -> None:
+    harness.receive(POLLS, 0, 1, 5)
+    harness.receive(ZONES, 0, 1, 99)
 
     assert harness.progress.newest_poll() == 5
 
 
-# -- a topic that was deleted and made anew
+# -- a topic that was deleted and created again
 
 
-async def test_a_watermark_of_the_topic_before_counts_no_more(harness: Harness) -> None:
+async def test_a_watermark_of_a_deleted_topic_counts_no_more(harness: Harness) -> None:
     harness.progress.set_topic_id(POLLS, "first")
-    harness.hear_all()
-    harness.hear(POLLS, 0, 5, 70, "first")
+    harness.receive_all()
+    harness.receive(POLLS, 0, 5, 70, "first")
     harness.end_offset_fetcher.offsets[POLLS, 0] = 5
     await harness.progress.catch_up()
 
     harness.progress.set_topic_id(POLLS, "second")
-    # whoever reads the topic that is gone is nobody's owner, however often it is heard
-    harness.hear(POLLS, 0, 5, 70, "first")
+    # a worker that still reads the deleted topic owns no partition of the new one
+    harness.receive(POLLS, 0, 5, 70, "first")
     task = await harness.waiting()
 
     assert harness.progress.unowned() == [(POLLS, number) for number in range(PARTITIONS)]
@@ -404,7 +408,9 @@ async def test_a_watermark_of_the_topic_before_counts_no_more(harness: Harness) 
     assert not task.done()
 
     for number in range(PARTITIONS):
-        harness.hear(POLLS, number, harness.end_offset_fetcher.offsets[POLLS, number], 80, "second")
+        harness.receive(
+            POLLS, number, harness.end_offset_fetcher.offsets[POLLS, number], 80, "second"
+        )
     await settle()
     assert task.done()
     assert harness.progress.unowned() == []
@@ -414,56 +420,62 @@ async def test_a_watermark_of_the_topic_before_counts_no_more(harness: Harness) 
 async def test_watermarks_of_other_topics_stay(harness: Harness) -> None:
     for topic in (POLLS, ZONES):
         harness.progress.set_topic_id(topic, "first")
-        harness.hear(topic, 0, 5, None, "first")
+        harness.receive(topic, 0, 5, None, "first")
 
     harness.progress.set_topic_id(POLLS, "second")
 
-    harness.look()
+    harness.end_round()
     assert (ZONES, 0) not in harness.progress.unowned()
 
 
-async def test_a_watermark_of_a_topic_not_heard_of_yet_does_not_count(harness: Harness) -> None:
+async def test_a_watermark_of_a_topic_that_is_not_known_yet_does_not_count(
+    harness: Harness,
+) -> None:
     harness.progress.set_topic_id(POLLS, "first")
-    harness.hear(POLLS, 0, 5, 70, "second")
+    harness.receive(POLLS, 0, 5, 70, "second")
     assert harness.progress.newest_poll() is None
 
 
-async def test_one_without_an_id_counts_until_one_with_an_id_comes(harness: Harness) -> None:
-    """An earlier version wrote it; an earlier version of the worker may still run."""
-    harness.hear_all()
-    harness.hear(POLLS, 0, 9)
+async def test_a_watermark_without_a_topic_id_counts_until_one_with_an_id_comes(
+    harness: Harness,
+) -> None:
+    """Workers of an earlier version write no topic id, and one may still run."""
+    harness.receive_all()
+    harness.receive(POLLS, 0, 9)
     harness.progress.set_topic_id(POLLS, "first")
     harness.end_offset_fetcher.offsets[POLLS, 0] = 9
     assert (await harness.progress.catch_up())[POLLS, 0] == 9
-    assert harness.end_offset_fetcher.asked == 1
+    assert harness.end_offset_fetcher.questions == 1
 
-    harness.hear(POLLS, 0, 3, None, "first")
+    harness.receive(POLLS, 0, 3, None, "first")
     task = await harness.waiting()
 
     assert not task.done()
-    harness.hear(POLLS, 0, 9)
+    harness.receive(POLLS, 0, 9)
     await settle()
     assert task.done()
 
 
-async def test_one_without_an_id_is_of_the_topic_that_was_there(harness: Harness) -> None:
+async def test_a_watermark_without_a_topic_id_belongs_to_the_earlier_topic(
+    harness: Harness,
+) -> None:
     harness.progress.set_topic_id(POLLS, "first")
-    harness.hear_all()
+    harness.receive_all()
     harness.progress.set_topic_id(POLLS, "second")
-    harness.look()
+    harness.end_round()
     assert (POLLS, 0) in harness.progress.unowned()
     assert (ZONES, 0) not in harness.progress.unowned()
 
 
-async def test_what_reaches_beyond_the_end_of_its_topic_does_not_count(harness: Harness) -> None:
-    """The topic was made anew a moment ago: its id is not known yet, or not told at all."""
-    harness.hear_all()
-    harness.hear(POLLS, 0, 1000, 70)
+async def test_a_watermark_beyond_the_end_of_its_topic_does_not_count(harness: Harness) -> None:
+    """The topic was created again a moment ago, and its id is not known yet, or not available."""
+    harness.receive_all()
+    harness.receive(POLLS, 0, 1000, 70)
     harness.end_offset_fetcher.offsets[POLLS, 0] = 1
     task = await harness.waiting()
 
     assert not task.done()
     assert harness.progress.newest_poll() is None
-    harness.hear(POLLS, 0, 1)
+    harness.receive(POLLS, 0, 1)
     await settle()
     assert task.done()

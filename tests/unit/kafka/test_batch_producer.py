@@ -12,7 +12,7 @@ from stream_app.kafka.batch_producer import BatchMetadata, BatchProducer
 
 
 class Broker:
-    """Takes batches one by one when told to; what it holds is what the built bytes say."""
+    """Acknowledges one batch per call of `acknowledge`; its log has the records of the bytes."""
 
     def __init__(self, batch_bytes: int = 1000) -> None:
         self.batch_bytes = batch_bytes
@@ -31,7 +31,7 @@ class Broker:
         self.waiting.append((topic, partition, batch, sent))
         return sent
 
-    def take(self) -> int:
+    def acknowledge(self) -> int:
         topic, partition, batch, sent = self.waiting.pop(0)
         records = [
             (topic, partition, record.key, record.value)
@@ -57,14 +57,14 @@ async def test_records_of_one_turn_share_a_batch_and_a_future() -> None:
     assert first is second
     assert other is not first
     await turn()
-    assert broker.take() == 2
-    assert broker.take() == 1
+    assert broker.acknowledge() == 2
+    assert broker.acknowledge() == 1
     assert await first.sent == BatchMetadata(0, 7000)
     assert await other.sent == BatchMetadata(2, 7000)
     assert broker.log == [("t", 0, b"a", b"1"), ("t", 0, b"b", b"2"), ("t", 1, b"c", b"3")]
 
 
-async def test_a_record_takes_its_headers_along() -> None:
+async def test_a_record_keeps_its_headers() -> None:
     broker = Broker()
     batches = BatchProducer(broker)
     batches.add("t", 0, b"a", b"1", headers=(("origin", b"there"),))
@@ -77,7 +77,7 @@ async def test_a_record_takes_its_headers_along() -> None:
     ]
 
 
-async def test_what_comes_while_a_batch_is_on_its_way_gathers_in_the_next() -> None:
+async def test_records_that_come_while_a_batch_is_in_flight_gather_in_the_next_one() -> None:
     broker = Broker()
     batches = BatchProducer(broker)
     first = batches.add("t", 0, b"k", b"0")
@@ -85,9 +85,9 @@ async def test_what_comes_while_a_batch_is_on_its_way_gathers_in_the_next() -> N
     later = [batches.add("t", 0, b"k", str(n).encode()) for n in range(1, 10)]
     await turn()
     assert len(broker.waiting) == 1
-    broker.take()
+    broker.acknowledge()
     await turn()
-    assert broker.take() == 9
+    assert broker.acknowledge() == 9
     await batches.flush()
     assert first.sent.done()
     assert set(later) == {later[0]}
@@ -99,7 +99,7 @@ async def test_a_full_batch_is_followed_by_the_next_one_in_order() -> None:
     batches = BatchProducer(broker)
     values = [bytes([n]) * 300 for n in range(10)]
     assert len({batches.add("t", 0, b"k", value) for value in values}) > 2
-    while not broker.waiting or broker.take():
+    while not broker.waiting or broker.acknowledge():
         await turn()
         if len(broker.log) == len(values):
             break
@@ -107,7 +107,7 @@ async def test_a_full_batch_is_followed_by_the_next_one_in_order() -> None:
     assert [record[3] for record in broker.log] == values
 
 
-async def test_a_record_larger_than_a_batch_goes_alone() -> None:
+async def test_a_record_larger_than_a_batch_is_sent_alone() -> None:
     broker = Broker(batch_bytes=1000)
     batches = BatchProducer(broker)
     small = batches.add("t", 0, b"k", b"small")
@@ -116,18 +116,18 @@ async def test_a_record_larger_than_a_batch_goes_alone() -> None:
     assert len({small, large, after}) == 3
     for _ in range(3):
         await turn()
-        assert broker.take() == 1
+        assert broker.acknowledge() == 1
     await batches.flush()
 
 
-async def test_what_no_topic_takes_is_refused_at_once() -> None:
+async def test_a_record_too_large_for_any_topic_is_refused_at_once() -> None:
     batches = BatchProducer(Broker())
     with pytest.raises(MessageSizeTooLargeError):
         batches.add("t", 0, b"k", b"x" * MAX_STATE_BYTES)
     await batches.flush()
 
 
-async def test_a_batch_that_fails_fails_for_all_and_the_next_goes_on() -> None:
+async def test_a_failed_batch_fails_for_all_its_records_and_the_next_batch_is_sent() -> None:
     broker = Broker()
     batches = BatchProducer(broker)
     failed = batches.add("t", 0, b"k", b"1")
@@ -136,7 +136,7 @@ async def test_a_batch_that_fails_fails_for_all_and_the_next_goes_on() -> None:
     broker.waiting.pop(0)[3].set_exception(ValueError("no"))
     await turn()
     assert isinstance(failed.sent.exception(), ValueError)
-    broker.take()
+    broker.acknowledge()
     await batches.flush()
     assert [record[3] for record in broker.log] == [b"2"]
 
@@ -147,28 +147,28 @@ async def test_a_full_producer_is_waited_for() -> None:
     batches = BatchProducer(broker)
     batch = batches.add("t", 0, b"k", b"1")
     await turn()
-    broker.take()
+    broker.acknowledge()
     await batches.flush()
     assert batch.sent.done()
     assert broker.full == 0
 
 
-async def test_room_waits_until_the_broker_has_taken_enough() -> None:
+async def test_a_caller_waits_for_capacity_until_enough_batches_are_acknowledged() -> None:
     broker = Broker(batch_bytes=1000)
     batches = BatchProducer(broker)
     for _ in range(6):
         batches.add("t", 0, b"k", b"x" * 500)
     assert batches.waiting("t", 0) == 3000
-    room = asyncio.create_task(batches.wait_for_capacity("t", 0, 1000))
+    waiting = asyncio.create_task(batches.wait_for_capacity("t", 0, 1000))
     for _ in range(3):
         await turn()
-        assert not room.done()
-        broker.take()
+        assert not waiting.done()
+        broker.acknowledge()
     await turn()
     while broker.waiting:
-        broker.take()
+        broker.acknowledge()
         await turn()
-    await room
+    await waiting
     await batches.wait_for_capacity("another", 0, 0)
     await batches.flush()
     assert batches.waiting("t", 0) == 0
@@ -176,7 +176,7 @@ async def test_room_waits_until_the_broker_has_taken_enough() -> None:
 
 async def test_with_a_linger_the_batches_of_all_partitions_go_out_together() -> None:
     broker = Broker()
-    # long enough for a busy machine to come to the next lines before it is over
+    # a busy machine must reach the next lines before the linger is over
     batches = BatchProducer(broker, linger=0.5)
     batches.add("t", 0, b"k", b"1")
     await turn()
@@ -191,12 +191,12 @@ async def test_with_a_linger_the_batches_of_all_partitions_go_out_together() -> 
         (0, 2),
         (1, 1),
     ]
-    broker.take()
-    broker.take()
+    broker.acknowledge()
+    broker.acknowledge()
     await batches.flush()
 
 
-async def test_what_is_urgent_or_full_does_not_linger() -> None:
+async def test_urgent_records_and_full_batches_do_not_linger() -> None:
     broker = Broker(batch_bytes=1000)
     batches = BatchProducer(broker, linger=60)
     batches.add("t", 0, b"k", b"1")
@@ -207,15 +207,15 @@ async def test_what_is_urgent_or_full_does_not_linger() -> None:
 
     assert [partition for _, partition, _, _ in broker.waiting] == [1, 2]
     while broker.waiting:
-        broker.take()
+        broker.acknowledge()
         await turn()
     flushing = asyncio.create_task(batches.flush())
     await turn()
-    assert broker.take() == 1
+    assert broker.acknowledge() == 1
     await flushing
 
 
-async def test_what_is_urgent_goes_together_with_what_lingers_in_its_partition() -> None:
+async def test_an_urgent_record_is_sent_with_the_lingering_records_of_its_partition() -> None:
     broker = Broker()
     batches = BatchProducer(broker, linger=60)
     lingering = batches.add("t", 0, b"k", b"running")
@@ -224,5 +224,5 @@ async def test_what_is_urgent_goes_together_with_what_lingers_in_its_partition()
     await turn()
 
     assert urgent is lingering
-    assert broker.take() == 2
+    assert broker.acknowledge() == 2
     await batches.flush()

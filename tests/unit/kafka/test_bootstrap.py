@@ -42,7 +42,7 @@ DOCKER = {"project": "x", "port": 3001, "bootstrap": "127.0.0.1:3001"}
 
 @pytest.mark.parametrize("file", [CLUSTER_FILE, DOCKER_FILE])
 @pytest.mark.parametrize("is_named", [False, True])
-def test_to_the_broker_of_the_data_dir_one_logs_in(
+def test_a_client_logs_in_to_the_broker_of_its_data_folder(
     tmp_path: Path, file: str, is_named: bool
 ) -> None:
     write(tmp_path / file, CLUSTER if file == CLUSTER_FILE else DOCKER)
@@ -51,18 +51,18 @@ def test_to_the_broker_of_the_data_dir_one_logs_in(
     (tmp_path / PASSWORD_FILE).write_text("secret\n")
     bootstrap = resolve(tmp_path).split(",")[0] if is_named else None
     settings = Settings.from_environment({}, data_dir=tmp_path, kafka_bootstrap=bootstrap)
-    found = resolve_bootstrap(settings)
-    assert (found.kafka_security_protocol, found.kafka_sasl_mechanism) == (
+    resolved = resolve_bootstrap(settings)
+    assert (resolved.kafka_security_protocol, resolved.kafka_sasl_mechanism) == (
         "SASL_PLAINTEXT",
         "PLAIN",
     )
-    assert (found.kafka_sasl_username, found.kafka_sasl_password.get_secret_value()) == (
+    assert (resolved.kafka_sasl_username, resolved.kafka_sasl_password.get_secret_value()) == (
         "store-uptime",
         "secret",
     )
 
 
-def test_another_broker_is_not_told_the_password(tmp_path: Path) -> None:
+def test_another_broker_does_not_get_the_password(tmp_path: Path) -> None:
     write(tmp_path / CLUSTER_FILE, CLUSTER)
     (tmp_path / PASSWORD_FILE).write_text("secret\n")
     for bootstrap in ("broker:9092", "127.0.0.1:2001,broker:9092", "127.0.0.1:20011"):
@@ -70,7 +70,7 @@ def test_another_broker_is_not_told_the_password(tmp_path: Path) -> None:
         assert resolve_bootstrap(settings) == settings
 
 
-def test_a_named_broker_is_taken(tmp_path: Path) -> None:
+def test_a_named_broker_is_used(tmp_path: Path) -> None:
     write(tmp_path / RUN_FILE, RUN)
     assert resolve(tmp_path, "broker:9092") == "broker:9092"
 
@@ -86,12 +86,12 @@ def test_the_local_cluster_is_found_with_all_its_nodes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("age_of_run", "wanted"), [(10, "127.0.0.1:2001,127.0.0.1:2003"), (-10, "127.0.0.1:1001")]
+    ("age_of_run", "expected"), [(10, "127.0.0.1:2001,127.0.0.1:2003"), (-10, "127.0.0.1:1001")]
 )
-def test_the_later_file_wins(tmp_path: Path, age_of_run: int, wanted: str) -> None:
+def test_the_later_file_wins(tmp_path: Path, age_of_run: int, expected: str) -> None:
     write(tmp_path / RUN_FILE, RUN, age_of_run)
     write(tmp_path / CLUSTER_FILE, CLUSTER)
-    assert resolve(tmp_path) == wanted
+    assert resolve(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_the_later_file_wins(tmp_path: Path, age_of_run: int, wanted: str) -> No
         {"nodes": [{"port": 1}, {}]},
     ],
 )
-def test_a_file_that_names_no_broker_is_none(tmp_path: Path, content: Any) -> None:
+def test_a_file_that_names_no_broker_is_ignored(tmp_path: Path, content: Any) -> None:
     write(tmp_path / RUN_FILE, content)
     with pytest.raises(BrokerUnavailableError, match="none was started from"):
         resolve(tmp_path)

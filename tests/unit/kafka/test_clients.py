@@ -15,7 +15,7 @@ from stream_app.settings import Settings
 
 
 async def test_a_batch_without_a_leader_waits_instead_of_failing() -> None:
-    """One that failed would leave a gap in the numbers of its partition, for ever."""
+    """A failed batch would leave a gap for ever in the sequence numbers of its partition."""
     client = producer(Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9"))
     accumulator = client._message_accumulator
     batch = accumulator._append_batch(accumulator.create_builder(), TopicPartition("t", 0))
@@ -26,7 +26,7 @@ async def test_a_batch_without_a_leader_waits_instead_of_failing() -> None:
     client._closed = True  # it was never started
 
 
-# every error that a broker answers with and that passes by itself
+# all errors of a broker that end without an operator
 PASSING = (
     "UnknownError",
     "KafkaStorageError",
@@ -41,7 +41,7 @@ PASSING = (
 
 @pytest.mark.parametrize("name", PASSING)
 async def test_a_batch_is_sent_again_after_an_error_that_passes(name: str) -> None:
-    """One that failed would use up its number, and no later batch would be accepted."""
+    """A failed batch would use up its sequence number, and no later batch would be accepted."""
     client = producer(Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9"))
     accumulator = client._message_accumulator
     place = TopicPartition("t", 0)
@@ -57,7 +57,7 @@ async def test_a_batch_is_sent_again_after_an_error_that_passes(name: str) -> No
 
 
 class Hanging:
-    """Does not end by itself."""
+    """A client whose `flush` or `stop` never returns."""
 
     def __init__(self) -> None:
         self.done: list[str] = []
@@ -76,7 +76,9 @@ class Hanging:
 
 
 @pytest.mark.parametrize("where", ["flush", "stop"])
-async def test_a_lost_broker_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+async def test_a_client_stops_although_its_broker_is_lost(
+    monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
     monkeypatch.setattr(clients, "CLOSING_SECONDS", 0.01)
     client = Hanging()
     client.hangs = where
@@ -84,7 +86,7 @@ async def test_a_lost_broker_holds_up_no_stop(monkeypatch: pytest.MonkeyPatch, w
     await stop(client, client.flush)
 
 
-async def test_what_was_gathered_goes_out_before_the_client_stops() -> None:
+async def test_gathered_records_are_sent_before_the_client_stops() -> None:
     client = Hanging()
 
     await stop(client, client.flush)

@@ -1,4 +1,4 @@
-"""What the log says of a lost broker: one line each way."""
+"""The log has one line when the broker is lost, and one when it is back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 
 class Brokers:
-    """Brokers that answer, refuse or are silent as a test says."""
+    """Brokers that answer, refuse or never answer, as a test says."""
 
     def __init__(self) -> None:
         self.answer = "now"
@@ -29,7 +29,7 @@ class Brokers:
 
 
 @pytest.mark.parametrize("trouble", ["refused", "never"])
-async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
+async def test_a_lost_broker_is_logged_once_and_its_return_once(
     trouble: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.01)
@@ -41,15 +41,17 @@ async def test_it_says_once_that_the_broker_is_lost_and_once_that_it_is_back(
         brokers.answer = answer
         await broker_monitor.check()
 
-    said = [record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records]
-    assert said == [
+    messages = [
+        record.getMessage().partition(",")[0].partition(":")[0] for record in caplog.records
+    ]
+    assert messages == [
         "the Kafka broker is out of reach",
         "the Kafka broker answers again",
         "the Kafka broker is out of reach",
     ]
 
 
-async def test_it_asks_until_it_is_stopped(
+async def test_the_broker_is_asked_until_the_monitor_stops(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "ASK_EVERY_SECONDS", 0)
@@ -67,13 +69,13 @@ async def test_it_asks_until_it_is_stopped(
     assert len(caplog.records) == 1
 
 
-async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
+async def test_the_reason_is_logged_once_and_shown_until_the_broker_is_back(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    found: list[Unusable | None] = [None]
+    diagnosis: list[Unusable | None] = [None]
 
     async def why(*_: object) -> Unusable | None:
-        return found[0]
+        return diagnosis[0]
 
     monkeypatch.setattr(module, "why_unusable", why)
     monkeypatch.setattr(module, "DIAGNOSE_EVERY_SECONDS", 0)
@@ -84,10 +86,10 @@ async def test_the_reason_is_said_once_and_shown_until_the_broker_is_back(
 
     brokers.answer = "refused"
     for cause in (None, Unusable("nobody", unreachable=True)):
-        found[0] = cause
+        diagnosis[0] = cause
         await broker_monitor.check()
         assert broker_monitor.trouble == LOST
-    found[0] = Unusable("the password is wrong", unreachable=False)
+    diagnosis[0] = Unusable("the password is wrong", unreachable=False)
     for _ in range(3):
         await broker_monitor.check()
         assert broker_monitor.trouble == "the password is wrong"

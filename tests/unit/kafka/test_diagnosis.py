@@ -1,4 +1,4 @@
-"""Why a broker cannot be used, where no Kafka is needed to see it: the rest is in integration."""
+"""A client names the reason why it cannot use a broker; a real Kafka is in tests/integration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Broker:
     """Answers the two questions that a client asks first.
 
     Args:
-        named: host and port that it calls its own.
+        named: the host and port that it advertises.
     """
 
     def __init__(self, named: tuple[str, int] | None = None) -> None:
@@ -65,8 +65,8 @@ def settings(*addresses: str) -> Settings:
 
 
 async def why(*addresses: str) -> module.Unusable | None:
-    said = settings(*addresses)
-    return await why_unusable(said, connection(said))
+    client_settings = settings(*addresses)
+    return await why_unusable(client_settings, connection(client_settings))
 
 
 async def test_a_broker_that_can_be_used_has_no_reason() -> None:
@@ -78,18 +78,20 @@ async def test_a_broker_that_can_be_used_has_no_reason() -> None:
         assert await why(f"127.0.0.1:{free}", f"127.0.0.1:{port}") is None
 
 
-async def test_a_broker_that_calls_itself_by_an_address_that_nobody_reaches() -> None:
-    """As one in a container does, whose advertised.listeners name the container."""
+async def test_a_broker_that_advertises_an_address_that_nobody_reaches_is_the_reason() -> None:
+    """A broker in a container does so when its advertised.listeners name the container."""
     (free,) = free_ports(1)
     async with listening(Broker(("127.0.0.1", free))) as port:
-        found = await why(f"127.0.0.1:{port}")
-    assert found is not None
-    assert not found.unreachable
-    assert f"says that clients reach it at 127.0.0.1:{free}, and that cannot be used" in found.text
-    assert "advertised.listeners" in found.text
+        diagnosis = await why(f"127.0.0.1:{port}")
+    assert diagnosis is not None
+    assert not diagnosis.unreachable
+    assert (
+        f"says that clients reach it at 127.0.0.1:{free}, and that cannot be used" in diagnosis.text
+    )
+    assert "advertised.listeners" in diagnosis.text
 
 
-async def test_a_broker_that_names_another_address_that_answers() -> None:
+async def test_a_broker_may_advertise_another_address_that_answers() -> None:
     async with listening(Broker()) as other, listening(Broker(("127.0.0.1", other))) as port:
         assert await why(f"127.0.0.1:{port}") is None
 
@@ -103,13 +105,13 @@ async def test_a_broker_that_names_another_address_that_answers() -> None:
         ("[::1]:1", "(::1:1: "),
     ],
 )
-async def test_nobody_there(address: str, words: str) -> None:
-    found = await why(address)
-    assert found is not None
-    assert found.unreachable
-    assert found.text.startswith(f"no Kafka broker answers at {address} (")
-    assert words in found.text
-    assert "STORE_UPTIME_KAFKA_BOOTSTRAP" in found.text
+async def test_an_address_without_a_broker_is_the_reason(address: str, words: str) -> None:
+    diagnosis = await why(address)
+    assert diagnosis is not None
+    assert diagnosis.unreachable
+    assert diagnosis.text.startswith(f"no Kafka broker answers at {address} (")
+    assert words in diagnosis.text
+    assert "STORE_UPTIME_KAFKA_BOOTSTRAP" in diagnosis.text
 
 
 async def test_a_client_that_cannot_start_gives_the_reason(

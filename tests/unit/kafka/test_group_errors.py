@@ -21,7 +21,7 @@ TRIES = 3
 
 
 class Client:
-    """A cluster that is known, and whose nodes are asked nothing."""
+    """A client of a known cluster, which sends no request."""
 
     cluster = ClusterMetadata()
 
@@ -32,7 +32,7 @@ class Client:
 
 
 class Joins:
-    """Answers to the joins of a group, in turn; the last one is given again and again."""
+    """The answers to the joins of a group, in order; the last one is given again and again."""
 
     def __init__(self, *answers: BaseException | None) -> None:
         self.count = 0
@@ -58,10 +58,10 @@ async def joining(
     monkeypatch: pytest.MonkeyPatch,
     on_failure: Callable[[BaseException], None] = fail_test,
 ) -> AsyncIterator[GroupCoordinator]:
-    """A coordinator that has begun to join."""
+    """Start a coordinator, which begins to join."""
 
     async def known(_coordinator: GroupCoordinator) -> None:
-        """Nothing is asked."""
+        """The coordinator is known without a request."""
 
     monkeypatch.setattr(GroupCoordinator, "ensure_coordinator_known", known)
     monkeypatch.setattr(CoordinatorGroupRebalance, "perform_group_join", joins.join)

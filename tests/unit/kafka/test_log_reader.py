@@ -1,4 +1,4 @@
-"""A log that is read by offsets: what is asked, what the answer means, whose errors end what."""
+"""A log is read by offsets; the tests hold the requests, answers and errors of each call."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ TOPIC = "changelog"
 
 
 class Client:
-    """aiokafka's client with one broker, which answers what a test says.
+    """Stands in for aiokafka's client with one broker, which answers what a test says.
 
     Attributes:
-        leader: of every partition.
-        answer: the fields of a partition's answer, behind its number.
+        leader: the leader of every partition.
+        answer: the fields of a partition's answer after its number.
         error: raised by `send`.
-        asked: every request, with the broker that it went to.
-        refreshed: how often new metadata was asked for.
+        requests: every request, with the broker that it went to.
+        refreshed: the number of requests for new metadata.
     """
 
     def __init__(self, **_: Any) -> None:
         self.leader: int | None = 2
         self.answer: list[Any] = [0, 0, 0, 0, [], b""]
         self.error: Exception | None = None
-        self.asked: list[tuple[int, Any]] = []
+        self.requests: list[tuple[int, Any]] = []
         self.refreshed = 0
         self.closed = 0
         self.topics: list[str] = []
@@ -63,7 +63,7 @@ class Client:
         self.closed += 1
 
     async def send(self, node: int, request: Any) -> Any:
-        self.asked.append((node, request))
+        self.requests.append((node, request))
         if self.error is not None:
             raise self.error
         return SimpleNamespace(topics=[(TOPIC, [(3, *self.answer)])])
@@ -73,7 +73,7 @@ class Client:
 
 
 class Harness:
-    """A reader over such a client."""
+    """A log reader over the client above."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.client = Client()
@@ -103,7 +103,7 @@ async def test_the_leader_is_asked_for_committed_records_from_an_offset_on(
     await harness.reader.fetch(TOPIC, 3, 7, max_bytes=1)
 
     assert harness.client.topics == [TOPIC]
-    for (node, request), size in zip(harness.client.asked, (FETCH_BYTES, 1), strict=True):
+    for (node, request), size in zip(harness.client.requests, (FETCH_BYTES, 1), strict=True):
         assert node == 2
         assert isinstance(request, FetchRequest)
         assert request._topics == [(TOPIC, [(3, 7, size)])]
@@ -111,7 +111,7 @@ async def test_the_leader_is_asked_for_committed_records_from_an_offset_on(
         assert request._max_wait_ms == 0, "the answer comes at once"
 
 
-async def test_the_answer_is_all_batches_also_below_the_offset_and_the_end(
+async def test_the_answer_has_the_end_and_all_batches_also_those_below_the_offset(
     harness: Harness,
 ) -> None:
     harness.client.answer = fetched(
@@ -122,11 +122,11 @@ async def test_the_answer_is_all_batches_also_below_the_offset_and_the_end(
 
     assert [(b.base_offset, b.next_offset) for b in answer.batches] == [(5, 8), (9, 10)]
     assert [r.value for b in answer.batches for r in b.records] == [b"a", b"b", b"c", b"d"]
-    assert answer.end == 18, "what a transaction holds open is nobody's to read"
+    assert answer.end == 18, "records of an open transaction cannot be read"
 
 
 @pytest.mark.parametrize("last_stable", [None, -1])
-async def test_a_broker_that_knows_no_stable_offset_tells_the_high_watermark(
+async def test_the_high_watermark_is_the_end_where_a_broker_knows_no_stable_offset(
     harness: Harness, last_stable: int | None
 ) -> None:
     harness.client.answer = fetched(None, last_stable=last_stable)
@@ -154,13 +154,13 @@ async def test_beginning_and_end_are_asked_for(harness: Harness) -> None:
     assert await harness.reader.beginning(TOPIC, 3) == 42
     assert await harness.reader.end(TOPIC, 3) == 42
 
-    requests = [request for _, request in harness.client.asked]
-    assert all(isinstance(request, OffsetRequest) for request in requests)
-    assert [request._topics for request in requests] == [
+    offset_requests = [request for _, request in harness.client.requests]
+    assert all(isinstance(request, OffsetRequest) for request in offset_requests)
+    assert [request._topics for request in offset_requests] == [
         [(TOPIC, [(3, -2)])],
         [(TOPIC, [(3, -1)])],
     ]
-    assert [request._isolation_level for request in requests] == [1, 1]
+    assert [request._isolation_level for request in offset_requests] == [1, 1]
 
 
 CALLS: dict[str, Callable[[LogReader], Any]] = {
@@ -201,7 +201,7 @@ async def test_a_partition_without_a_leader_is_waited_for_with_new_metadata(
     with pytest.raises(BrokerUnavailableError):
         await call(harness.reader)
 
-    assert harness.client.asked == []
+    assert harness.client.requests == []
     assert harness.client.refreshed == 1
 
 
@@ -210,7 +210,7 @@ async def test_a_partition_without_a_leader_is_waited_for_with_new_metadata(
 async def test_a_connection_that_fails_is_a_broker_that_is_away(
     harness: Harness, call: Callable[[LogReader], Any], error: Exception
 ) -> None:
-    """The leader may be another one by now: a restore would ask the one that is gone for ever."""
+    """Without new metadata a restore would ask the lost leader for ever, and not the new one."""
     harness.client.error = error
 
     with pytest.raises(BrokerUnavailableError):
@@ -219,14 +219,14 @@ async def test_a_connection_that_fails_is_a_broker_that_is_away(
     assert harness.client.refreshed == 1
 
 
-async def test_an_offset_that_is_not_in_the_log_is_told(harness: Harness) -> None:
+async def test_an_offset_that_is_not_in_the_log_is_an_error(harness: Harness) -> None:
     harness.client.answer = fetched(b"", code=OffsetOutOfRangeError.errno)
 
     with pytest.raises(OffsetOutOfRangeError):
         await harness.reader.fetch(TOPIC, 3, 7)
 
 
-async def test_an_answer_about_nothing_is_a_broker_that_is_away(harness: Harness) -> None:
+async def test_an_empty_answer_is_a_broker_that_is_away(harness: Harness) -> None:
     async def nothing(*_: Any, **__: Any) -> Any:
         return SimpleNamespace(topics=[])
 
@@ -236,7 +236,7 @@ async def test_an_answer_about_nothing_is_a_broker_that_is_away(harness: Harness
         await harness.reader.fetch(TOPIC, 3, 7)
 
 
-async def test_without_a_broker_it_does_not_start_and_leaves_nothing_open(
+async def test_without_a_broker_the_reader_does_not_start_and_leaves_nothing_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def nobody(*_: object) -> None:
@@ -252,5 +252,5 @@ async def test_without_a_broker_it_does_not_start_and_leaves_nothing_open(
     assert harness.client.closed == 1
 
 
-async def test_what_never_started_may_be_stopped() -> None:
+async def test_a_reader_that_never_started_may_be_stopped() -> None:
     await LogReader(settings_with(), [TOPIC]).stop()

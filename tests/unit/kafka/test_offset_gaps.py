@@ -1,4 +1,4 @@
-"""A range of offsets: what of it is deleted, and which is the first one that has a record."""
+"""An inspected range of offsets gives its deleted offsets, and the first offset with a record."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ ONE, TWO = ("store-status", 0), ("store-status", 1)
 
 
 class Consumer:
-    """A log without transactions, as a consumer reads it.
+    """A consumer of a log without transactions.
 
     Attributes:
         beginning: the first offset of every partition.
-        end: of every partition.
+        end: the end offset of every partition.
         records: the offsets that have a record.
         error: raised by the next call.
         hanging: whether the broker never answers.
-        sought: where it was sent, in order.
+        sought: the partitions and offsets of all seeks, in order.
     """
 
     def __init__(self) -> None:
@@ -64,10 +64,10 @@ class Consumer:
         assert max_records == 1
         await asyncio.sleep(0)
         for partition in partitions:
-            there = [r for r in self.records.get(partition, []) if r >= self.positions[partition]]
-            if there:
-                self.positions[partition] = there[0] + 1
-                return {partition: [SimpleNamespace(offset=there[0])]}
+            offsets = [r for r in self.records.get(partition, []) if r >= self.positions[partition]]
+            if offsets:
+                self.positions[partition] = offsets[0] + 1
+                return {partition: [SimpleNamespace(offset=offsets[0])]}
             # markers and compacted records are stepped over
             self.positions[partition] = self.end
         return {}
@@ -91,7 +91,7 @@ def consumer(monkeypatch: pytest.MonkeyPatch) -> Consumer:
 
 
 @pytest.fixture
-async def gaps(consumer: Consumer) -> OffsetGaps:  # noqa: ARG001  it is the one that is started
+async def gaps(consumer: Consumer) -> OffsetGaps:  # noqa: ARG001  the gaps use it
     gaps = OffsetGaps(settings_with())
     await gaps.start()
     return gaps
@@ -107,7 +107,7 @@ async def test_the_first_record_of_a_range_is_found(gaps: OffsetGaps, consumer: 
     assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=5, next_offset=7)}
 
 
-async def test_a_record_behind_the_range_is_none_of_it(
+async def test_a_record_beyond_the_range_does_not_belong_to_it(
     gaps: OffsetGaps, consumer: Consumer
 ) -> None:
     consumer.records = {ONE: [12]}
@@ -115,7 +115,7 @@ async def test_a_record_behind_the_range_is_none_of_it(
     assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(lost_end=5, next_offset=9)}
 
 
-async def test_several_ranges_are_looked_at_together(gaps: OffsetGaps, consumer: Consumer) -> None:
+async def test_several_ranges_are_inspected_together(gaps: OffsetGaps, consumer: Consumer) -> None:
     consumer.records = {ONE: [7], TWO: [99]}
 
     assert await gaps.inspect({ONE: (5, 9), TWO: (0, 50)}) == {
@@ -124,7 +124,7 @@ async def test_several_ranges_are_looked_at_together(gaps: OffsetGaps, consumer:
     }
 
 
-async def test_what_lies_before_the_logs_beginning_is_lost(
+async def test_offsets_before_the_beginning_of_the_log_are_lost(
     gaps: OffsetGaps, consumer: Consumer
 ) -> None:
     consumer.beginning, consumer.records = 7, {ONE: [8]}
@@ -133,7 +133,7 @@ async def test_what_lies_before_the_logs_beginning_is_lost(
     assert consumer.sought == [(TopicPartition(*ONE), 7)]
 
 
-async def test_of_a_log_that_begins_behind_the_range_all_of_it_is_lost(
+async def test_a_range_before_the_beginning_of_the_log_is_lost_as_a_whole(
     gaps: OffsetGaps, consumer: Consumer
 ) -> None:
     consumer.beginning, consumer.records = 50, {ONE: [50]}
@@ -158,7 +158,7 @@ async def test_brokers_that_do_not_answer_are_away(
     assert await gaps.inspect({ONE: (5, 9)}) == {ONE: OffsetGap(5, 9)}
 
 
-async def test_two_looks_at_once_share_the_connection_one_after_the_other(
+async def test_two_inspections_at_once_use_the_connection_one_after_the_other(
     gaps: OffsetGaps, consumer: Consumer
 ) -> None:
     consumer.records = {ONE: [6], TWO: [8]}
@@ -168,7 +168,7 @@ async def test_two_looks_at_once_share_the_connection_one_after_the_other(
     assert (one, two) == ({ONE: OffsetGap(5, 6)}, {TWO: OffsetGap(5, 8)})
 
 
-async def test_it_is_stopped_with_its_connection(gaps: OffsetGaps, consumer: Consumer) -> None:
+async def test_a_stop_closes_the_connection(gaps: OffsetGaps, consumer: Consumer) -> None:
     await gaps.stop()
     await OffsetGaps(settings_with()).stop()
 

@@ -1,4 +1,4 @@
-"""The offset below which all is finished, whatever order it is finished in."""
+"""The position is the offset below which all records are complete, in any order of completion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stream_app.kafka.offset_tracker import OffsetTracker
 
 
-def test_it_stands_at_the_first_record_in_hand() -> None:
+def test_the_position_is_the_first_record_in_flight() -> None:
     offset_tracker = OffsetTracker(5)
     assert (offset_tracker.position, offset_tracker.idle) == (5, True)
 
@@ -23,7 +23,7 @@ def test_it_stands_at_the_first_record_in_hand() -> None:
     assert (offset_tracker.position, offset_tracker.idle) == (10, True)
 
 
-def test_a_record_that_comes_again_moves_nothing() -> None:
+def test_a_redelivered_record_moves_nothing() -> None:
     offset_tracker = OffsetTracker(5)
     offset_tracker.start(5)
     offset_tracker.complete(5)
@@ -35,7 +35,7 @@ def test_a_record_that_comes_again_moves_nothing() -> None:
     assert (offset_tracker.position, offset_tracker.idle) == (6, True)
 
 
-def test_it_skips_forwards_only() -> None:
+def test_a_skip_moves_the_position_forwards_only() -> None:
     offset_tracker = OffsetTracker(5)
     offset_tracker.skip_to(8)
     offset_tracker.skip_to(7)
@@ -51,7 +51,9 @@ def test_it_skips_forwards_only() -> None:
         lambda offsets: st.tuples(st.just(sorted(offsets)), st.permutations(offsets))
     )
 )
-def test_nothing_unfinished_is_ever_below_it(orders: tuple[list[int], list[int]]) -> None:
+def test_no_incomplete_record_is_ever_below_the_position(
+    orders: tuple[list[int], list[int]],
+) -> None:
     begun, finished = orders
     offset_tracker = OffsetTracker(begun[0])
     for offset in begun:
@@ -65,7 +67,7 @@ def test_nothing_unfinished_is_ever_below_it(orders: tuple[list[int], list[int]]
     assert offset_tracker.position == begun[-1] + 1
 
 
-def test_the_next_offset_to_come_is_behind_all_that_was_begun_or_skipped() -> None:
+def test_the_next_offset_is_beyond_all_started_and_skipped_records() -> None:
     offset_tracker = OffsetTracker(5)
     assert offset_tracker.next_offset == 5
 
@@ -73,7 +75,7 @@ def test_the_next_offset_to_come_is_behind_all_that_was_begun_or_skipped() -> No
     assert (offset_tracker.position, offset_tracker.next_offset) == (5, 9)
     offset_tracker.start(3, 4)
     offset_tracker.start(7, 20)
-    assert offset_tracker.next_offset == 9, "what comes again moves nothing"
+    assert offset_tracker.next_offset == 9, "a redelivered record moves nothing"
     offset_tracker.complete(5)
     offset_tracker.skip_to(12)
     offset_tracker.skip_to(10)

@@ -26,14 +26,15 @@ FENCED_EPOCH = 74
 
 
 class Broker:
-    """One broker: whom it takes for the leaders, and the ends that it knows.
+    """One broker, with the leaders and the end offsets that it knows.
 
     Attributes:
-        leaders: leader and epoch of each partition, as this broker has heard.
-        ends: of the partitions that it has a copy of.
-        epochs: its own epoch where it takes itself for the leader; others it refuses.
-        silent: set while it answers nothing, as if it was frozen.
-        asked: how many questions it was asked, by kind.
+        leaders: leader and epoch of each partition, as far as this broker knows.
+        ends: the end offsets of the partitions that it has a copy of.
+        awake: not set while it answers nothing, as a frozen broker does.
+        error: raised by every request.
+        hidden: the topics that this client may not see.
+        requests: the number of requests, by kind.
     """
 
     def __init__(self, node: int, replicas: tuple[int, ...]) -> None:
@@ -45,11 +46,11 @@ class Broker:
         self.awake.set()
         self.error: Exception | None = None
         self.hidden: set[str] = set()
-        self.asked: dict[str, int] = {"ends": 0, "leaders": 0}
+        self.requests: dict[str, int] = {"ends": 0, "leaders": 0}
 
     async def answer(self, request: Any) -> Any:
         kind = "ends" if isinstance(request, EndOffsetsRequest) else "leaders"
-        self.asked[kind] += 1
+        self.requests[kind] += 1
         await self.awake.wait()
         if self.error is not None:
             raise self.error
@@ -130,7 +131,7 @@ class Harness:
         await self.ends.start()
 
     async def start_three(self) -> Cluster:
-        """Three brokers, of which the first leads the polls, and the caller has asked once."""
+        """Start three brokers, of which the first leads the polls; fetch an end offset once."""
         cluster = Cluster(3, {POLLS: 1})
         await self.start(cluster)
         assert await self.ends.fetch([POLLS]) == {POLLS: 10}
@@ -144,7 +145,9 @@ async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
     await made.ends.stop()
 
 
-async def test_the_leaders_say_how_far_their_partitions_reach(harness: Harness) -> None:
+async def test_the_leaders_answer_with_the_end_offsets_of_their_partitions(
+    harness: Harness,
+) -> None:
     cluster = Cluster(3, {POLLS: 1, HOURS: 2})
     cluster.brokers[1].ends[POLLS] = 42
     cluster.brokers[2].ends[HOURS] = 7
@@ -152,7 +155,7 @@ async def test_the_leaders_say_how_far_their_partitions_reach(harness: Harness) 
     assert await harness.ends.fetch([POLLS, HOURS, POLLS]) == {POLLS: 42, HOURS: 7}
 
 
-async def test_a_broker_that_was_away_and_takes_itself_for_the_leader_is_not_believed(
+async def test_a_former_leader_that_has_been_away_is_not_believed(
     harness: Harness,
 ) -> None:
     cluster = await harness.start_three()
@@ -162,7 +165,7 @@ async def test_a_broker_that_was_away_and_takes_itself_for_the_leader_is_not_bel
     assert await harness.ends.fetch([POLLS]) == {POLLS: 15}
 
 
-async def test_nor_where_it_answers_first_and_one_of_the_others_knows_as_little(
+async def test_a_former_leader_is_not_believed_before_a_majority_has_answered(
     harness: Harness,
 ) -> None:
     cluster = await harness.start_three()
@@ -188,17 +191,17 @@ async def test_a_frozen_leader_is_waited_for_only_until_another_one_is_elected(
     assert not asking.done()
     cluster.elect(3, 2, POLLS, heard_by=(2, 3))
     cluster.brokers[3].ends[POLLS] = 12
-    assert await asking == {POLLS: 12}, "broker 1 is frozen still"
+    assert await asking == {POLLS: 12}, "broker 1 is still frozen"
 
 
-async def test_a_frozen_broker_that_leads_nothing_holds_nobody_up(harness: Harness) -> None:
+async def test_a_frozen_broker_that_leads_nothing_delays_no_answer(harness: Harness) -> None:
     cluster = Cluster(3, {POLLS: 1})
     await harness.start(cluster)
     cluster.brokers[3].awake.clear()
     assert await harness.ends.fetch([POLLS]) == {POLLS: 10}
 
 
-async def test_a_lost_broker_that_leads_nothing_holds_nobody_up(harness: Harness) -> None:
+async def test_a_lost_broker_that_leads_nothing_delays_no_answer(harness: Harness) -> None:
     cluster = Cluster(3, {POLLS: 1})
     await harness.start(cluster)
     cluster.brokers[3].error = KafkaConnectionError("gone")
@@ -244,13 +247,13 @@ async def test_the_only_broker_is_asked_one_question(harness: Harness) -> None:
     cluster = Cluster(1, {POLLS: 1})
     await harness.start(cluster)
     await harness.ends.fetch([POLLS])
-    before = dict(cluster.brokers[1].asked)
+    before = dict(cluster.brokers[1].requests)
     for _ in range(5):
         await harness.ends.fetch([POLLS])
-    assert cluster.brokers[1].asked == {"ends": before["ends"] + 5, "leaders": before["leaders"]}
+    assert cluster.brokers[1].requests == {"ends": before["ends"] + 5, "leaders": before["leaders"]}
 
 
-async def test_the_only_replica_is_found_where_it_was_moved_to(
+async def test_the_only_replica_is_found_after_it_has_moved(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_LIMIT_SECONDS", 0.5)
@@ -266,7 +269,7 @@ async def test_the_only_replica_is_found_where_it_was_moved_to(
     assert await harness.ends.fetch([POLLS]) == {POLLS: 11}
 
 
-async def test_a_topic_that_may_not_be_seen_is_said_at_once(harness: Harness) -> None:
+async def test_a_topic_that_a_client_may_not_see_is_an_error_at_once(harness: Harness) -> None:
     cluster = Cluster(3, {POLLS: 1})
     for broker in cluster.brokers.values():
         broker.hidden.add("polls")
@@ -284,4 +287,4 @@ async def test_a_frozen_broker_is_not_asked_for_ever(
     cluster.brokers[3].awake.clear()
     for _ in range(20):
         assert await harness.ends.fetch([POLLS]) == {POLLS: 10}
-    assert cluster.brokers[3].asked["leaders"] == 4
+    assert cluster.brokers[3].requests["leaders"] == 4

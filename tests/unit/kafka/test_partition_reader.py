@@ -15,7 +15,7 @@ from tests.fakes import SETTINGS
 
 
 class ConsumerDouble:
-    """Returns the fetches of a test; `position` follows."""
+    """Returns the fetches of a test, and moves its position with them."""
 
     def __init__(self, *fetches: list[int]) -> None:
         self.fetches = list(fetches)

@@ -1,4 +1,4 @@
-"""The bytes of the requests that aiokafka does not have."""
+"""Tests of the bytes of the requests that aiokafka does not have."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_topics_are_asked_for_by_name_and_none_is_created() -> None:
     )
 
 
-def test_a_group_is_asked_for_with_what_this_client_may_do() -> None:
+def test_the_request_for_a_group_asks_for_the_rights_of_this_client() -> None:
     assert built(GroupRightsRequest("ab"), 15, 5) == b"\0\0\0\x01\0\x02ab\x01"
     assert GroupRightsRequest("g").prepare({15: (0, 5)}).RESPONSE_TYPE.API_VERSION == 3
 

@@ -1,4 +1,4 @@
-"""The reader of batches: all codecs, and whatever may be wrong with a batch."""
+"""The reader of batches reads all codecs, and steps over every damaged batch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VALUES = [b"one", None, b"three " * 1_000]
 
 
 def ranges(data: bytes) -> list[tuple[int, int, int, str | None]]:
-    """First offset, next one, number of records and error of each range."""
+    """Return the first offset, next offset, number of records and error of each range."""
     return [
         (batch.base_offset, batch.next_offset, len(batch.records), batch.error)
         for batch in read_batches(data)
@@ -47,7 +47,7 @@ def only(data: bytes) -> ReadBatch:
 
 
 def resident_peak_of(action: Callable[[], object]) -> int:
-    """How many bytes the process grows by at the most while something is done."""
+    """Return the bytes by which the resident memory grows at most during the action."""
     with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123  the kernel's
         file.write("5")
     before = _status("VmRSS")
@@ -65,11 +65,11 @@ def _status(name: str) -> int:
 def test_records_of_every_codec_are_read(codec: str) -> None:
     batch = only(batch_of(VALUES, codec, base=70))
     assert (batch.base_offset, batch.next_offset, batch.error) == (70, 73, None)
-    found: list[Any] = [
+    records: list[Any] = [
         (record.offset, record.key, record.value, record.timestamp, record.headers)
         for record in batch.records
     ]
-    assert found == [
+    assert records == [
         (70 + number, b"k%d" % number, value, 1_000 + number, [])
         for number, value in enumerate(VALUES)
     ]
@@ -80,7 +80,7 @@ def test_snappy_without_the_frame_of_java_is_read() -> None:
     assert [record.value for record in batch.records] == VALUES
 
 
-def test_gzip_in_several_members_is_read_and_what_follows_them_is_left_out() -> None:
+def test_gzip_in_several_members_is_read_and_trailing_zeros_are_left_out() -> None:
     def members(data: bytes) -> bytes:
         return gzip.compress(data[:100]) + gzip.compress(data[100:]) + bytes(20)
 
@@ -103,8 +103,8 @@ def test_several_batches_come_in_order_and_an_incomplete_last_one_is_left_out() 
     data = b"".join(batches)
     whole = [(2 * n, 2 * n + 2, 2, None) for n in range(len(NAMES))]
     assert ranges(data) == whole
-    for kept in (len(data) - 1, len(data) - len(batches[-1]) + 5):
-        assert ranges(data[:kept]) == whole[:-1]
+    for size in (len(data) - 1, len(data) - len(batches[-1]) + 5):
+        assert ranges(data[:size]) == whole[:-1]
     assert ranges(b"") == []
 
 
@@ -132,7 +132,7 @@ def test_a_damaged_number_of_offsets_does_not_hide_the_batches_behind_it(delta: 
 
 
 @pytest.mark.parametrize("number", [5, 6, 7])
-def test_an_unknown_codec_is_told(number: int) -> None:
+def test_an_unknown_codec_is_the_error_of_its_batch(number: int) -> None:
     data = with_codec(batch_of(VALUES), number) + batch_of([b"a"], base=3)
     assert ranges(data) == [(0, 3, 0, f"unknown codec {number}"), (3, 4, 1, None)]
 
@@ -148,29 +148,31 @@ def test_an_unknown_codec_is_told(number: int) -> None:
     ],
     ids=["nothing", "text", "a zero", "noise"],
 )
-def test_what_cannot_be_unpacked_is_told(codec: str, pack: Callable[[bytes], bytes]) -> None:
+def test_a_batch_that_cannot_be_unpacked_has_an_error(
+    codec: str, pack: Callable[[bytes], bytes]
+) -> None:
     batch = only(batch_of(VALUES, codec, base=9, pack=pack))
     assert (batch.base_offset, batch.next_offset, batch.records) == (9, 12, [])
     # for snappy a zero is an empty block
-    told = (f"cannot be unpacked as {codec}: ", "unpacks to more than", "damaged records: ")
-    assert str(batch.error).startswith(told)
+    errors = (f"cannot be unpacked as {codec}: ", "unpacks to more than", "damaged records: ")
+    assert str(batch.error).startswith(errors)
 
 
 @pytest.mark.parametrize("codec", PACKED)
-def test_what_was_cut_off_while_it_was_packed_is_told(codec: str) -> None:
+def test_a_batch_whose_packed_bytes_are_cut_off_has_an_error(codec: str) -> None:
     values = [random.Random(3).randbytes(3_000)]
 
-    def cut_off(kept: int, data: bytes) -> bytes:
-        return PACK[codec](data)[:kept]
+    def cut_off(size: int, data: bytes) -> bytes:
+        return PACK[codec](data)[:size]
 
-    for kept in (1, 20, 1_000, -9):
-        batch = only(batch_of(values, codec, pack=partial(cut_off, kept)))
+    for size in (1, 20, 1_000, -9):
+        batch = only(batch_of(values, codec, pack=partial(cut_off, size)))
         assert batch.records == []
         assert batch.error is not None
 
 
 @pytest.mark.parametrize("codec", PACKED)
-def test_of_records_that_end_in_the_middle_those_before_the_damage_are_read(codec: str) -> None:
+def test_the_records_before_a_damaged_one_are_read(codec: str) -> None:
     first, rest = ranges(batch_of(VALUES, codec, base=20, damage=lambda data: data[:-10]))
     assert first == (20, 22, 2, None)
     assert rest[:3] == (22, 23, 0)
@@ -178,14 +180,14 @@ def test_of_records_that_end_in_the_middle_those_before_the_damage_are_read(code
 
 
 @pytest.mark.parametrize("codec", PACKED)
-def test_records_that_are_rubbish_are_told(codec: str) -> None:
+def test_records_of_random_bytes_have_an_error(codec: str) -> None:
     batch = only(batch_of(VALUES, codec, damage=lambda _: b"\xff" * 3_000))
     assert (batch.next_offset, batch.records) == (3, [])
     assert str(batch.error).startswith("damaged records: ")
 
 
 @pytest.mark.parametrize("count", [2, 0, -1])
-def test_too_small_a_number_of_records_is_told(count: int) -> None:
+def test_too_small_a_number_of_records_is_an_error(count: int) -> None:
     *_, last = ranges(batch_of(VALUES, count=count))
     assert last[1] == 3
     assert str(last[3]).startswith("damaged records: ")
@@ -198,10 +200,10 @@ def test_too_large_a_number_of_records_loses_none_of_those_that_are_there(count:
 
 def test_a_record_whose_offset_is_not_of_its_batch_is_left_out() -> None:
     three = batch_of(VALUES, base=6)
-    assert [found[:3] for found in ranges(with_kept_offsets(three, 1))] == [(6, 8, 2)]
+    assert [offsets[:3] for offsets in ranges(with_kept_offsets(three, 1))] == [(6, 8, 2)]
 
 
-def test_records_whose_offsets_do_not_rise_are_told() -> None:
+def test_records_whose_offsets_do_not_rise_have_an_error() -> None:
     # one byte each: length, attributes, time, offset, key, value, headers
     twice = bytes.fromhex("0c0000000101000c000000010100")
     first, rest = ranges(batch_of([None] * 2, base=6, damage=lambda _: twice))
@@ -211,7 +213,7 @@ def test_records_whose_offsets_do_not_rise_are_told() -> None:
 
 @pytest.mark.parametrize("codec", PACKED)
 def test_a_batch_is_unpacked_up_to_the_bound_and_no_further(codec: str) -> None:
-    """What is above it costs no more than what is just below it."""
+    """A batch far above the bound takes no more memory than one just below it."""
     packed = PACK[codec](bytes(3 * MAX_UNPACKED_BYTES))
     data = batch_of(VALUES, codec, pack=lambda _: packed) + batch_of([b"a"], base=3)
     assert resident_peak_of(lambda: ranges(data)) < MAX_UNPACKED_BYTES + (16 << 20)
@@ -236,7 +238,7 @@ def test_many_small_blocks_of_snappy_do_not_pass_the_bound() -> None:
 
 
 @pytest.mark.parametrize("length", [-1, -(2**31), 2**31 - 1, 100])
-def test_a_block_of_snappy_that_is_not_there_is_told(length: int) -> None:
+def test_a_missing_block_of_snappy_is_an_error(length: int) -> None:
     frame = b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1)
     batch = only(batch_of(VALUES, "snappy", pack=lambda _: frame + struct.pack(">i", length)))
     assert str(batch.error).startswith("cannot be unpacked as snappy: a block of ")
@@ -283,8 +285,8 @@ def test_a_batch_that_is_too_short_for_a_header_is_stepped_over() -> None:
 
 
 @pytest.mark.parametrize("codec", NAMES)
-def test_no_byte_that_is_changed_stops_the_reader(codec: str) -> None:
-    """With a checksum that is right again, as a client may write it."""
+def test_no_changed_byte_stops_the_reader(codec: str) -> None:
+    """The checksum is made right again in most cases, as a faulty client may write it."""
     chance = random.Random(codec)
     good = batch_of([chance.randbytes(40) for _ in range(5)], codec)
     behind = batch_of([b"a"], base=5)
@@ -293,9 +295,9 @@ def test_no_byte_that_is_changed_stops_the_reader(codec: str) -> None:
         for _ in range(chance.randint(1, 4)):
             changed[chance.randrange(21, len(changed))] = chance.randrange(256)
         data = changed if chance.random() < 0.1 else sealed(changed, 0)
-        found = ranges(bytes(data) + behind)
-        assert found[-1] == (5, 6, 1, None)
-        assert all(one[1] <= following[0] for one, following in itertools.pairwise(found))
+        read = ranges(bytes(data) + behind)
+        assert read[-1] == (5, 6, 1, None)
+        assert all(one[1] <= following[0] for one, following in itertools.pairwise(read))
 
 
 def test_any_bytes_at_all_are_read_without_an_error() -> None:

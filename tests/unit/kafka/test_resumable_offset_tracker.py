@@ -1,4 +1,4 @@
-"""What one owner of a partition completed beyond an incomplete record, the next one knows."""
+"""The next owner of a partition knows which records beyond an incomplete one are complete."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_the_position_waits_for_the_lowest_incomplete_offset() -> None:
     assert (tracker.position, tracker.metadata) == (10, "")
 
 
-def test_the_next_owner_starts_what_was_incomplete_alone() -> None:
+def test_the_next_owner_starts_only_the_incomplete_records() -> None:
     tracker = ResumableOffsetTracker(7, "33:0,2")
     assert [offset for offset in range(7, 42) if tracker.start(offset)] == [7, 9, 40, 41]
 
 
-def test_what_an_earlier_owner_committed_is_committed_on() -> None:
+def test_the_next_owner_commits_what_an_earlier_owner_committed() -> None:
     tracker = ResumableOffsetTracker(7, "33:0,2")
     assert (tracker.position, tracker.metadata) == (7, "33:0,2")
     tracker.start(7)
@@ -52,7 +52,7 @@ def test_metadata_that_is_not_understood_is_ignored(metadata: str) -> None:
     assert all(tracker.start(offset) for offset in range(3, 9))
 
 
-def test_of_metadata_that_is_too_long_the_beginning_is_committed() -> None:
+def test_only_the_beginning_of_metadata_that_is_too_long_is_committed() -> None:
     tracker = ResumableOffsetTracker(0)
     opened = {offset for offset in range(10_000) if offset * offset % 7 < 2}
     for offset in range(10_000):
@@ -62,14 +62,14 @@ def test_of_metadata_that_is_too_long_the_beginning_is_committed() -> None:
     metadata = tracker.metadata
     assert MAX_METADATA_CHARACTERS - 20 < len(metadata) <= MAX_METADATA_CHARACTERS
     later = ResumableOffsetTracker(0, metadata)
-    taken = [offset for offset in range(10_000) if later.start(offset)]
-    assert opened <= set(taken)
-    assert 1000 < 10_000 - len(taken) < 9_000
+    restarted = [offset for offset in range(10_000) if later.start(offset)]
+    assert opened <= set(restarted)
+    assert 1000 < 10_000 - len(restarted) < 9_000
 
 
 @pytest.mark.parametrize("every", [1, 2, 10])
-def test_the_many_of_one_place_that_wait_are_short_metadata(every: int) -> None:
-    """Behind a place that is down, what is delivered to others does not come again."""
+def test_many_incomplete_records_at_regular_distances_are_short_metadata(every: int) -> None:
+    """One receiver that is down does not lead to repeated deliveries to the others."""
     tracker = ResumableOffsetTracker(0)
     end = 9_000 * every
     for offset in range(end + 5_000):
@@ -81,7 +81,7 @@ def test_the_many_of_one_place_that_wait_are_short_metadata(every: int) -> None:
     assert sum(later.start(offset) for offset in range(end + 5_000)) == 9_000
 
 
-def test_metadata_is_made_anew_only_where_something_happened() -> None:
+def test_metadata_is_encoded_again_only_after_a_change() -> None:
     tracker = ResumableOffsetTracker(0)
     tracker.start(0)
     first = tracker.metadata
@@ -94,7 +94,7 @@ def test_metadata_is_made_anew_only_where_something_happened() -> None:
     assert tracker.metadata == "5:0"
 
 
-def test_no_more_incomplete_offsets_are_committed_than_may_be_kept() -> None:
+def test_no_more_incomplete_offsets_are_committed_than_the_limit() -> None:
     tracker = ResumableOffsetTracker(0)
     for offset in range(MAX_METADATA_OFFSETS + 500):
         tracker.start(offset)
@@ -102,7 +102,7 @@ def test_no_more_incomplete_offsets_are_committed_than_may_be_kept() -> None:
 
 
 @given(st.integers(0, 10**9), st.data())
-def test_through_any_owners_all_is_done_and_nothing_committed_is_done_again(
+def test_any_series_of_owners_completes_all_records_and_repeats_no_committed_one(
     first: int, data: st.DataObject
 ) -> None:
     end = first + data.draw(st.integers(0, 30))

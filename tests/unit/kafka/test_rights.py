@@ -1,4 +1,4 @@
-"""Rights that a process lacks are said all at once, before it needs them and while it runs."""
+"""All rights that a process lacks are named at once, before it needs them and while it runs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_process_asks_for_nothing_that_it_does_not_use(
 
 
 @pytest.mark.parametrize("process", Process)
-async def test_a_process_makes_the_topics_that_it_uses(
+async def test_a_process_creates_the_topics_that_it_uses(
     topics: FakeTopics, process: Process
 ) -> None:
     topics.topics.clear()
@@ -97,7 +97,7 @@ async def test_a_right_that_a_process_does_not_need_is_not_missed(topics: FakeTo
     await ensure_topics(topics.settings, Process.LIST_DEAD_LETTERS)
 
 
-async def test_all_that_is_missing_is_one_message(topics: FakeTopics) -> None:
+async def test_all_missing_rights_are_one_message(topics: FakeTopics) -> None:
     topics.unseen = {"stores"}
     topics.operations = {"store-status": ALL & ~READ, "dead-letters": ALL & ~READ}
     topics.forbidden = {APP_ID, f"{CHANGELOG}-0"}
@@ -108,14 +108,14 @@ async def test_all_that_is_missing_is_one_message(topics: FakeTopics) -> None:
     assert f"Write on transactional id {CHANGELOG}-*" in message
 
 
-async def test_a_group_that_may_be_seen_and_not_joined(topics: FakeTopics) -> None:
+async def test_the_right_to_see_a_group_is_not_enough_to_join_it(topics: FakeTopics) -> None:
     topics.operations = {APP_ID: DESCRIBE}
     assert f"Read on group {APP_ID}" in await refusal(topics, Process.WORKER)
     topics.operations = {APP_ID: OPERATIONS_UNKNOWN}
     await ensure_topics(topics.settings, Process.WORKER)
 
 
-async def test_a_broker_that_does_not_tell_rights_is_believed(topics: FakeTopics) -> None:
+async def test_a_broker_that_does_not_report_rights_is_believed(topics: FakeTopics) -> None:
     topics.knows_topic_ids = False
     await ensure_topics(topics.settings, Process.WORKER)
 
@@ -126,13 +126,13 @@ async def test_the_user_is_named(topics: FakeTopics) -> None:
     assert "let user ann do what" in await refusal(topics, Process.API)
 
 
-async def test_topics_that_may_not_be_made_are_one_message(
+async def test_topics_that_may_not_be_created_are_one_message(
     topics: FakeTopics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del topics.topics["store-status"], topics.topics["dead-letters"]
 
-    async def refuse(wanted: list[NewTopic]) -> object:
-        errors = [(new.name, TopicAuthorizationFailedError.errno, "no") for new in wanted]
+    async def refuse(new_topics: list[NewTopic]) -> object:
+        errors = [(new.name, TopicAuthorizationFailedError.errno, "no") for new in new_topics]
         return type("Response", (), {"topic_errors": errors})
 
     monkeypatch.setattr(topics, "create_topics", refuse)
@@ -143,7 +143,7 @@ async def test_topics_that_may_not_be_made_are_one_message(
     )
 
 
-async def test_a_right_that_is_taken_away_is_said_while_a_process_runs(
+async def test_a_right_that_is_withdrawn_is_named_while_the_process_runs(
     topics: FakeTopics, caplog: pytest.LogCaptureFixture
 ) -> None:
     now = 0.0

@@ -1,4 +1,4 @@
-"""What aiokafka's consumers hand out where a batch cannot be read, and that they hand it out."""
+"""aiokafka's consumers return an `UnreadableRecords` for each batch that cannot be read."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def fetched(
     )
 
 
-def told(records: Any) -> list[Any]:
-    """The value of each record, and the offsets of what cannot be read."""
+def values(records: Any) -> list[Any]:
+    """Return the value of each record, and the offsets of each range that cannot be read."""
     return [
         (record.first_offset, record.last_offset)
         if isinstance(record, UnreadableRecords)
@@ -61,7 +61,7 @@ def told(records: Any) -> list[Any]:
 
 
 def marker(kind: int, base: int, producer: int) -> bytes:
-    """A record of the transaction coordinator, whose key says how the transaction ended."""
+    """Return a record of the transaction coordinator, whose key says how the transaction ended."""
     # attributes, time, offset, length of the key, key, length of the value, headers
     record = bytes(3) + b"\x08" + struct.pack(">hh", 0, kind) + bytes(2)
     return batch_of(
@@ -89,11 +89,11 @@ async def test_the_records_of_every_codec_are_those_that_aiokafka_reads(codec: s
 async def test_a_batch_that_cannot_be_read_is_one_range_and_is_stepped_over() -> None:
     data = batch_of([b"a"]) + flipped(batch_of([b"b"] * 3, base=1)) + batch_of([b"c"], base=4)
     records = fetched(data)
-    assert told(records) == [b"a", (1, 3), b"c"]
+    assert values(records) == [b"a", (1, 3), b"c"]
     assert records.next_fetch_offset == 5
 
 
-async def test_it_says_where_it_stands_and_why() -> None:
+async def test_an_unreadable_range_has_its_offsets_and_the_reason() -> None:
     (range_,) = fetched(with_codec(batch_of([b"a"] * 2, base=7), 6), 7)
     assert range_ == UnreadableRecords("stores", 3, 7, 7, 8, 1_001, "unknown codec 6")
     assert str(range_) == "stores/3: offsets 7 to 8 cannot be read: unknown codec 6"
@@ -103,27 +103,27 @@ async def test_it_says_where_it_stands_and_why() -> None:
 
 
 async def test_a_reader_that_begins_in_the_middle_names_the_same_range() -> None:
-    """So a dead letter of it has the same key, whoever writes it and whenever."""
+    """The dead letter of a range has the same key, no matter which process writes it and when."""
     (whole,) = fetched(flipped(batch_of([b"a"] * 5, base=10)), 10)
     (rest,) = fetched(flipped(batch_of([b"a"] * 5, base=10)), 13)
     assert source_of(rest) == source_of(whole)
     assert (rest.offset, rest.last_offset) == (13, 14)
 
 
-async def test_what_was_passed_is_not_told_again() -> None:
-    assert told(fetched(flipped(batch_of([b"a"] * 5, base=10)), 15)) == []
+async def test_a_range_before_the_position_is_not_returned_again() -> None:
+    assert values(fetched(flipped(batch_of([b"a"] * 5, base=10)), 15)) == []
 
 
-async def test_of_a_batch_that_is_damaged_in_the_middle_the_beginning_is_read() -> None:
+async def test_the_records_before_the_damage_of_a_batch_are_read() -> None:
     data = batch_of([b"a", b"b", b"c"], "lz4", damage=lambda plain: plain[:-2])
     records = fetched(data + batch_of([b"d"], base=3))
-    assert told(records) == [b"a", b"b", (2, 2), b"d"]
-    assert told(fetched(data, 1)) == [b"b", (2, 2)]
+    assert values(records) == [b"a", b"b", (2, 2), b"d"]
+    assert values(fetched(data, 1)) == [b"b", (2, 2)]
 
 
 async def test_a_batch_of_many_records_is_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_batches, "CHUNK_RECORDS", 2)
-    assert told(fetched(batch_of([b"%d" % n for n in range(5)], "zstd"), 1)) == [
+    assert values(fetched(batch_of([b"%d" % n for n in range(5)], "zstd"), 1)) == [
         b"1",
         b"2",
         b"3",
@@ -136,9 +136,9 @@ async def test_the_position_goes_on_with_every_record() -> None:
     assert [records.next_fetch_offset for _ in records] == [1, 2, 3, 7]
 
 
-async def test_what_compaction_emptied_moves_the_position_on() -> None:
+async def test_a_batch_that_compaction_emptied_moves_the_position_on() -> None:
     records = fetched(sealed(with_last_delta(batch_of([]), 9), 0))
-    assert told(records) == []
+    assert values(records) == []
     assert records.next_fetch_offset == 10
 
 
@@ -163,7 +163,7 @@ async def test_aborted_transactions_are_left_out_where_committed_records_are_ask
     expected = (
         [b"kept", b"later"] if isolation == READ_COMMITTED else [b"aborted", b"kept", b"later"]
     )
-    assert told(ours) == [*expected, (6, 6)]
+    assert values(ours) == [*expected, (6, 6)]
     theirs = fetched(
         data[: -len(of(7, b"damaged", 6))],
         isolation=isolation,
@@ -171,19 +171,19 @@ async def test_aborted_transactions_are_left_out_where_committed_records_are_ask
         reader=THEIRS,
         read=MemoryRecords,
     )
-    assert told(theirs) == expected
+    assert values(theirs) == expected
 
 
-async def test_readable_leaves_out_what_is_not_and_says_so(
+async def test_readable_leaves_out_unreadable_ranges_and_logs_them(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     records = fetched(flipped(batch_of([b"a"])) + batch_of([b"b"], base=1))
     with caplog.at_level(logging.ERROR):
-        assert told(readable(records)) == [b"b"]
+        assert values(readable(records)) == [b"b"]
     assert caplog.messages == [f"stores/3: offsets 0 to 0 cannot be read: {CHECKSUM}"]
 
 
-async def test_what_is_incomplete_is_nothing_yet() -> None:
+async def test_an_incomplete_batch_is_not_read_yet() -> None:
     batch = batch_of([b"a"])
     assert FetchedBatches(batch).has_next()
     for data in (b"", None, batch[:5], batch[:-1], struct.pack(">qi", 0, -1) + bytes(90)):
@@ -191,8 +191,8 @@ async def test_what_is_incomplete_is_nothing_yet() -> None:
     assert FetchedBatches(batch[:5]).size_in_bytes() == 5
 
 
-async def test_aiokafka_reads_with_it() -> None:
-    """It looks both names up in its module whenever a fetch is answered."""
+async def test_aiokafka_reads_with_the_replaced_classes() -> None:
+    """aiokafka looks up both names in its module with each answer to a fetch."""
     consumer = safe_consumer(SETTINGS)
     assert (fetcher.MemoryRecords, fetcher.PartitionRecords) == (
         FetchedBatches,
@@ -211,16 +211,16 @@ async def test_no_more_is_unpacked_at_once_than_one_batch_may_have(
     monkeypatch.setattr(safe_records, "MAX_UNPACKED_BYTES", 10_000)
     large = [batch_of([b"x" * 6_000], "zstd", base=number) for number in range(3)]
     first, second = fetched(b"".join(large)), fetched(large[0])
-    assert len(told(first)) == 2
+    assert len(values(first)) == 2
     assert (first.next_fetch_offset, second.next_fetch_offset) == (2, 0)
-    assert told(second) == [], "another partition waits likewise, and is fetched again"
+    assert values(second) == [], "another partition must wait, and is fetched again"
 
     await asyncio.sleep(0)
-    assert len(told(fetched(large[2], first.next_fetch_offset))) == 1
-    assert len(told(fetched(large[0]))) == 1
+    assert len(values(fetched(large[2], first.next_fetch_offset))) == 1
+    assert len(values(fetched(large[0]))) == 1
 
 
-async def test_what_unpacks_to_too_much_counts_as_much_as_it_may_have(
+async def test_a_batch_that_unpacks_to_too_much_counts_as_the_largest_allowed_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(record_batches, "MAX_UNPACKED_BYTES", 5_000)
@@ -229,12 +229,12 @@ async def test_what_unpacks_to_too_much_counts_as_much_as_it_may_have(
     at = 0
     for number in range(3):
         records = fetched(b"".join(bombs[at:]), at)
-        assert told(records) == [(number, number)]
+        assert values(records) == [(number, number)]
         at = records.next_fetch_offset
         await asyncio.sleep(0)
 
 
-async def test_what_is_not_compressed_is_read_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_uncompressed_batches_are_read_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(safe_records, "MAX_UNPACKED_BYTES", 1)
     data = b"".join(batch_of([b"x"], base=number) for number in range(9))
-    assert len(told(fetched(data))) == 9
+    assert len(values(fetched(data))) == 9

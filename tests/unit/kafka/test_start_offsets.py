@@ -1,4 +1,4 @@
-"""What the brokers say of a group: commits that are there, ends of all partitions, ids."""
+"""The brokers give a group's commits, the bounds of its partitions, and the ids of its topics."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TOPICS = [spec.name for spec in CONSUMED_TOPICS]
 
 
 class Admin:
-    """The brokers, for an administrator."""
+    """The committed offsets of a group, for an administrator."""
 
     def __init__(self) -> None:
         self.committed: dict[tuple[str, int], int] = {}
@@ -46,7 +46,7 @@ class Admin:
 
 
 class FakeLogReader(LogReader):
-    """A log reader for which every partition lies between two offsets."""
+    """A log reader with a fixed beginning for every partition."""
 
     def __init__(self) -> None:
         pass
@@ -56,7 +56,7 @@ class FakeLogReader(LogReader):
 
 
 class FakeEndOffsetFetcher(EndOffsetFetcher):
-    """End offsets of all partitions."""
+    """Returns a fixed end offset for every partition."""
 
     def __init__(self) -> None:
         pass
@@ -88,13 +88,13 @@ def admin(monkeypatch: pytest.MonkeyPatch) -> Admin:
 
 
 @pytest.fixture
-async def offsets(admin: Admin) -> GroupOffsetsReader:  # noqa: ARG001  it is the one it asks
+async def offsets(admin: Admin) -> GroupOffsetsReader:  # noqa: ARG001  the reader uses it
     reader = new_reader()
     await reader.start()
     return reader
 
 
-async def test_what_is_committed_is_told_and_what_is_not_is_left_out(
+async def test_committed_offsets_are_read_and_missing_ones_left_out(
     offsets: GroupOffsetsReader, admin: Admin
 ) -> None:
     admin.committed = {(STORE_STATUS.name, 1): 30, (STORE_STATUS.name, 3): 0}
@@ -114,7 +114,9 @@ async def test_each_partition_has_its_own_beginning_and_end(offsets: GroupOffset
         assert group.ends[topic, partition] == 50 + partition + 100 * TOPICS.index(topic)
 
 
-async def test_an_id_that_the_brokers_do_not_tell_is_left_out(offsets: GroupOffsetsReader) -> None:
+async def test_a_topic_id_that_the_brokers_do_not_know_is_left_out(
+    offsets: GroupOffsetsReader,
+) -> None:
     group = await offsets.read([1])
 
     assert group.topic_ids == {
@@ -122,14 +124,16 @@ async def test_an_id_that_the_brokers_do_not_tell_is_left_out(offsets: GroupOffs
     }
 
 
-async def test_brokers_that_are_away_are_told(offsets: GroupOffsetsReader, admin: Admin) -> None:
+async def test_brokers_that_are_away_are_an_error(
+    offsets: GroupOffsetsReader, admin: Admin
+) -> None:
     admin.error = KafkaConnectionError("gone")
 
     with pytest.raises(BrokerUnavailableError):
         await offsets.read([1])
 
 
-async def test_it_is_stopped_with_its_connection(offsets: GroupOffsetsReader, admin: Admin) -> None:
+async def test_a_stop_closes_the_connection(offsets: GroupOffsetsReader, admin: Admin) -> None:
     await offsets.stop()
     await new_reader().stop()
 

@@ -1,4 +1,4 @@
-"""Topics that somebody else made: put right, or refused in one message."""
+"""Topics that somebody else created are corrected, or refused in one message."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def test_topics_as_they_must_be_are_left_alone(topics: FakeTopics) -> None
     assert topics.altered == []
 
 
-async def test_topics_that_do_not_exist_are_made_as_they_must_be(topics: FakeTopics) -> None:
+async def test_missing_topics_are_created_as_they_must_be(topics: FakeTopics) -> None:
     names = list(topics.topics)
     del topics.topics["stores"], topics.topics["watermarks"]
     topics.down = {2}
@@ -59,7 +59,7 @@ async def test_topics_that_do_not_exist_are_made_as_they_must_be(topics: FakeTop
     assert topics.altered == []
 
 
-async def test_what_differs_is_put_right_with_a_line_for_each_change(
+async def test_settings_that_differ_are_corrected_with_a_line_for_each_change(
     topics: FakeTopics, caplog: pytest.LogCaptureFixture
 ) -> None:
     topics.configs("stores", cleanup_policy="delete", segment_ms="5")
@@ -84,7 +84,9 @@ async def test_what_differs_is_put_right_with_a_line_for_each_change(
     assert topics.topics["stores"].config["segment.ms"] == "5"
 
 
-async def test_what_may_not_be_changed_is_one_message_for_all_topics(topics: FakeTopics) -> None:
+async def test_settings_that_may_not_be_changed_are_one_message_for_all_topics(
+    topics: FakeTopics,
+) -> None:
     topics.configs("stores", cleanup_policy="delete")
     topics.configs("store-status", message_timestamp_type="CreateTime", retention_bytes="7")
     topics.configs("webhooks", retention_ms="1")
@@ -99,7 +101,7 @@ async def test_what_may_not_be_changed_is_one_message_for_all_topics(topics: Fak
     assert "Policy says no" in message
     assert "grant AlterConfigs" in message
     assert "kafka-configs --alter" in message
-    assert "webhooks" not in message, "it was put right"
+    assert "webhooks" not in message, "it was corrected"
 
 
 async def test_settings_that_may_not_be_read_are_not_believed(topics: FakeTopics) -> None:
@@ -118,7 +120,7 @@ async def test_a_topic_that_may_not_be_seen_is_named(topics: FakeTopics) -> None
 async def test_another_number_of_partitions_is_refused_and_nothing_is_changed(
     topics: FakeTopics, spec: Any
 ) -> None:
-    """They may be somebody else's topics, which happen to have our names."""
+    """Topics of our names may belong to somebody else."""
     topics.topics[spec.name].partitions = 9
     topics.configs("stores", cleanup_policy="delete")
 
@@ -149,7 +151,7 @@ async def test_fewer_copies_are_a_warning_and_more_are_none(
     assert line.startswith("topic stores has 1 copies, and STORE_UPTIME_REPLICATION says 3")
 
 
-async def test_a_broker_too_old_to_change_single_settings_is_said(
+async def test_a_broker_too_old_to_change_single_settings_is_named(
     topics: FakeTopics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     topics.configs("stores", cleanup_policy="delete")
@@ -161,7 +163,7 @@ async def test_a_broker_too_old_to_change_single_settings_is_said(
     assert "older than Kafka 2.3" in await refusal(topics)
 
 
-async def test_a_topic_that_a_broker_has_not_heard_of_yet_is_no_difference(
+async def test_a_topic_that_a_broker_does_not_know_yet_is_no_difference(
     topics: FakeTopics,
 ) -> None:
     described = await describe_topics(cast("Any", topics), [STORES.name])
@@ -170,16 +172,16 @@ async def test_a_topic_that_a_broker_has_not_heard_of_yet_is_no_difference(
     assert check.trouble is None
 
 
-# -- who is asked
+# -- the brokers that are asked
 
 
-async def test_a_broker_that_is_down_is_passed_over(topics: FakeTopics) -> None:
+async def test_a_broker_that_is_down_is_skipped(topics: FakeTopics) -> None:
     topics.down = {1, 3}
     for _ in range(20):
         assert (await checked(topics)).trouble is None
 
 
-async def test_a_broker_without_topic_ids_tells_the_rest(topics: FakeTopics) -> None:
+async def test_a_broker_without_topic_ids_describes_the_partitions(topics: FakeTopics) -> None:
     with_ids = await describe_topics(cast("Any", topics), ["stores"])
     topics.knows_topic_ids = False
     without = await describe_topics(cast("Any", topics), ["stores"])

@@ -1,4 +1,4 @@
-"""A view's reader: no record and no error stops it, and it says when it cannot read."""
+"""No record and no error stops the reader of a view, and it reports when it cannot read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLACE = TopicPartition(DEAD_LETTERS.name, 0)
 
 
 class Kafka:
-    """A consumer of one partition; fails as long as it is told to."""
+    """A consumer of one partition, which fails as long as it has an error."""
 
     def __init__(self) -> None:
         self.log: list[Any] = []
@@ -67,20 +67,20 @@ class Kafka:
 
 
 class View:
-    """Takes values; raises what a test wants for one of them, as often as it says."""
+    """Stores the values of records; raises the errors that a test sets for a value, one by one."""
 
     def __init__(self) -> None:
-        self.taken: list[bytes] = []
+        self.values: list[bytes] = []
         self.errors: defaultdict[bytes, list[Exception]] = defaultdict(list)
 
     def handle(self, record: Any) -> None:
         if self.errors[record.value]:
             raise self.errors[record.value].pop()
-        self.taken.append(record.value)
+        self.values.append(record.value)
 
 
 class Harness:
-    """A tail over both."""
+    """A tail that reads the consumer above into the view above."""
 
     def __init__(self) -> None:
         self.kafka = Kafka()
@@ -88,7 +88,7 @@ class Harness:
         self.tail = TopicTail(
             SETTINGS,
             [DEAD_LETTERS],
-            None,  # type: ignore[arg-type]  # nobody asks how far it is
+            None,  # type: ignore[arg-type]  # no test asks for the end offsets
             self.view.handle,
         )
 
@@ -113,14 +113,14 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0)
 
 
-async def test_what_cannot_be_read_is_passed_over_with_an_error(
+async def test_an_unreadable_range_is_skipped_with_an_error(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.kafka.add(b"a")
     harness.kafka.add_unreadable()
     harness.kafka.add(b"b")
     await harness.read()
-    assert harness.view.taken == [b"a", b"b"]
+    assert harness.view.values == [b"a", b"b"]
     assert caplog.messages == ["dead-letters/0: offsets 1 to 1 cannot be read: no reason"]
 
 
@@ -128,21 +128,21 @@ async def test_what_cannot_be_read_is_passed_over_with_an_error(
     ("error", "level"),
     [(RecordError("not ours"), logging.WARNING), (TypeError("a slip"), logging.ERROR)],
 )
-async def test_a_record_of_no_use_is_passed_over_with_its_place(
+async def test_a_bad_record_is_skipped_and_its_offset_is_logged(
     harness: Harness, caplog: pytest.LogCaptureFixture, error: Exception, level: int
 ) -> None:
     harness.view.errors[b"bad"] = [error]
     for value in (b"a", b"bad", b"b"):
         harness.kafka.add(value)
     await harness.read()
-    assert harness.view.taken == [b"a", b"b"]
+    assert harness.view.values == [b"a", b"b"]
     (line,) = caplog.records
     assert line.levelno == level
     assert line.getMessage().startswith("dead-letters/0/1 is passed over: ")
     assert harness.tail.trouble is None
 
 
-async def test_what_may_pass_is_tried_again_and_loses_no_record(harness: Harness) -> None:
+async def test_a_temporary_error_is_retried_and_loses_no_record(harness: Harness) -> None:
     harness.view.errors[b"b"] = [OSError("No space left on device")] * 3
     for value in (b"a", b"b", b"c"):
         harness.kafka.add(value)
@@ -151,25 +151,25 @@ async def test_what_may_pass_is_tried_again_and_loses_no_record(harness: Harness
         "dead-letters cannot be read: OSError('No space left on device')"
     )
     await harness.read()
-    assert harness.view.taken == [b"a"] * 3 + [b"a", b"b", b"c"]
+    assert harness.view.values == [b"a"] * 3 + [b"a", b"b", b"c"]
     await until(lambda: harness.tail.trouble is None)
 
 
 @pytest.mark.parametrize(
     "error", [TopicAuthorizationFailedError("dead-letters"), RuntimeError("of any\nkind")]
 )
-async def test_it_says_that_it_cannot_read_until_it_reads_again(
+async def test_the_tail_reports_that_it_cannot_read_until_it_reads_again(
     harness: Harness, error: Exception
 ) -> None:
     harness.kafka.error = error
     await until(lambda: harness.tail.trouble is not None)
-    told = str(harness.tail.trouble)
-    assert told.startswith("dead-letters cannot be read: ")
-    assert type(error).__name__ in told
-    assert "\n" not in told
+    trouble = str(harness.tail.trouble)
+    assert trouble.startswith("dead-letters cannot be read: ")
+    assert type(error).__name__ in trouble
+    assert "\n" not in trouble
 
     harness.kafka.error = None
     harness.kafka.add(b"a")
     await harness.read()
-    assert harness.view.taken == [b"a"]
+    assert harness.view.values == [b"a"]
     await until(lambda: harness.tail.trouble is None)

@@ -1,4 +1,4 @@
-"""What a running process says of its topics, and how often."""
+"""A running process reports differences of its topics, each once."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ class Harness:
         self.now = 0.0
         monkeypatch.setattr(module, "AIOKafkaAdminClient", lambda **_: self.topics)
         monkeypatch.setattr(module, "ASK_EVERY_SECONDS", pause)
-        self.watch = TopicWatch(self.topics.settings, Process.UP, self.hear, lambda: self.now)
+        self.watch = TopicWatch(
+            self.topics.settings, Process.UP, self.on_topic_id, lambda: self.now
+        )
 
-    def hear(self, topic: str, topic_id: str, before: str | None) -> None:
+    def on_topic_id(self, topic: str, topic_id: str, before: str | None) -> None:
         self.ids.append((topic, topic_id, before))
 
     async def ask(self, seconds: float = 2.0) -> str | None:
@@ -63,13 +65,13 @@ async def test_topics_as_they_must_be_are_no_trouble(harness: Harness) -> None:
     assert harness.checks() == 0, "the start has just checked them"
 
 
-async def test_the_settings_are_looked_at_now_and_then(harness: Harness) -> None:
+async def test_the_settings_are_checked_once_a_minute(harness: Harness) -> None:
     for _ in range(60):
         await harness.ask(2.0)
     assert harness.checks() == 2
 
 
-async def test_a_partition_that_was_added_is_said_at_once_and_once(
+async def test_an_added_partition_is_reported_at_once_and_only_once(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.topics.topics[POLLS].partitions = 5
@@ -88,7 +90,7 @@ async def test_a_partition_that_was_added_is_said_at_once_and_once(
     assert caplog.messages[-1] == "the topics are as they must be again"
 
 
-async def test_a_setting_that_changes_is_put_right_with_one_line(
+async def test_a_changed_setting_is_corrected_with_one_line(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.topics.configs("stores", cleanup_policy="delete")
@@ -114,12 +116,12 @@ async def test_a_setting_that_may_not_be_changed_is_trouble_until_it_is_right(
     assert await harness.ask(5.0) is None
 
 
-async def test_a_topic_that_is_made_anew_has_a_new_id_and_its_settings_are_looked_at(
+async def test_a_topic_that_is_created_again_has_a_new_id_and_its_settings_are_checked(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = harness.topics.topics[POLLS]
     harness.ids.clear()
-    # as a broker makes it that makes topics by itself
+    # a topic that the broker created automatically
     made = FakeTopic(4, 1, {"cleanup.policy": "delete", "message.timestamp.type": "CreateTime"})
     harness.topics.topics[POLLS] = made
 
@@ -151,7 +153,7 @@ async def test_a_broker_that_is_away_changes_nothing(harness: Harness) -> None:
     assert harness.watch.trouble == trouble
 
 
-async def test_without_a_broker_it_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_broker_the_watch_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = Harness(monkeypatch)
     harness.topics.down = {1, 2, 3}
     with pytest.raises(BrokerUnavailableError):
@@ -159,20 +161,20 @@ async def test_without_a_broker_it_does_not_start(monkeypatch: pytest.MonkeyPatc
     await harness.watch.stop()
 
 
-async def test_it_asks_by_itself_whatever_the_answer_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_watch_goes_on_after_any_error(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = Harness(monkeypatch, pause=0)
     await harness.watch.start()
     answers: list[Any] = [KafkaConnectionError(), ValueError("unheard of"), None]
-    asked = asyncio.Event()
+    recovered = asyncio.Event()
 
     async def ask() -> None:
         if (answer := answers.pop(0)) is not None:
             raise answer
-        asked.set()
+        recovered.set()
         await asyncio.Event().wait()
 
     monkeypatch.setattr(harness.watch, "ask", ask)
-    await asyncio.wait_for(asked.wait(), 5)
+    await asyncio.wait_for(recovered.wait(), 5)
     await harness.watch.stop()
 
 
