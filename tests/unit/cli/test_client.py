@@ -1,4 +1,4 @@
-"""The client against real HTTP servers: scripted ones, and the API itself."""
+"""The client of the commands against real HTTP servers: scripted ones, and the API itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from stream_app.contracts.report_requests import ReportRequestRecord
 
-TAKEN = (202, {"report_id": REPORT})
+ACCEPTED = (202, {"report_id": REPORT})
 RUNNING = (202, {"status": "running"})
 DONE = (200, {"report_id": REPORT, "status": "complete", **CONTENT})
 BUSY = (503, {"detail": "the Kafka broker is out of reach; try again later"})
@@ -44,7 +44,7 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Api:
-    """Answers one after another; remembers method, path and body of every call."""
+    """Gives its answers one after another; records method, path and body of every call."""
 
     def __init__(self, *answers: tuple[int, Any]) -> None:
         self.answers = list(answers)
@@ -65,7 +65,7 @@ class Api:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Callable[[web.Application], Any]]:
-    """Start an application: `await serve(app)` is its address."""
+    """Start an application: `await serve(app)` returns its address."""
     servers: list[TestServer] = []
 
     async def start(app: web.Application) -> str:
@@ -81,7 +81,7 @@ async def serve() -> AsyncIterator[Callable[[web.Application], Any]]:
 
 @pytest.fixture
 def api(serve: Any) -> Callable[..., Any]:
-    """Start an API that gives the answers: `await api(...)` is that API and its address."""
+    """Start an API that gives the answers: `await api(...)` returns it and its address."""
 
     async def start(*answers: tuple[int, Any]) -> tuple[Api, str]:
         api = Api(*answers)
@@ -93,7 +93,7 @@ def api(serve: Any) -> Callable[..., Any]:
 
 
 async def test_a_report_is_triggered_and_fetched_until_it_is_done(api: Any) -> None:
-    server, address = await api(TAKEN, RUNNING, RUNNING, RUNNING, DONE)
+    server, address = await api(ACCEPTED, RUNNING, RUNNING, RUNNING, DONE)
     async with ApiClient(address, DEADLINE) as client:
         assert (await client.report(STORE)).fields == DONE[1]
     fetch = ("GET", f"/get_report/{REPORT}", "")
@@ -102,35 +102,35 @@ async def test_a_report_is_triggered_and_fetched_until_it_is_done(api: Any) -> N
 
 
 async def test_a_reference_time_is_passed_on(api: Any) -> None:
-    server, address = await api(TAKEN, DONE)
+    server, address = await api(ACCEPTED, DONE)
     async with ApiClient(address, DEADLINE) as client:
         await client.report(STORE, 1_710_072_000_000_001)
     assert server.calls[0][2] == '{"reference_time":"2024-03-10T12:00:00.000001Z"}'
 
 
-async def test_a_form_is_passed_on(api: Any) -> None:
-    server, address = await api(TAKEN, DONE)
+async def test_the_spec_of_a_report_is_passed_on(api: Any) -> None:
+    server, address = await api(ACCEPTED, DONE)
     async with ApiClient(address, DEADLINE) as client:
         await client.report(STORE, spec=ReportSpec(duration=90 * SECOND, daily=True))
     assert server.calls[0][2] == '{"duration":"PT90S","daily":true}'
 
 
 async def test_a_busy_service_is_asked_again(api: Any) -> None:
-    server, address = await api(BUSY, FULL, TAKEN, BUSY, RUNNING, FULL, DONE)
+    server, address = await api(BUSY, FULL, ACCEPTED, BUSY, RUNNING, FULL, DONE)
     async with ApiClient(address, DEADLINE) as client:
         assert (await client.report(STORE)).fields == DONE[1]
     assert [method for method, _, _ in server.calls] == ["POST"] * 3 + ["GET"] * 4
 
 
 async def test_an_api_that_goes_away_for_a_while_is_asked_again(api: Any) -> None:
-    server, address = await api(TAKEN, HUNG_UP, RUNNING, HUNG_UP, DONE)
+    server, address = await api(ACCEPTED, HUNG_UP, RUNNING, HUNG_UP, DONE)
     async with ApiClient(address, DEADLINE) as client:
         assert (await client.report(STORE)).fields == DONE[1]
     assert server.answers == []
 
 
 class Clock:
-    """Twenty seconds later each time that it is asked."""
+    """A clock that is twenty seconds later at each call."""
 
     now = 0.0
 
@@ -140,19 +140,19 @@ class Clock:
 
 
 @pytest.mark.parametrize(
-    ("first", "then", "told"),
+    ("first", "then", "last_answer"),
     [
         ([], BUSY, "the Kafka broker is out of reach; try again later"),
         ([], FULL, "too many reports are open; try again later"),
-        ([TAKEN], BUSY, "the Kafka broker is out of reach; try again later"),
-        ([TAKEN], RUNNING, "running"),
-        ([TAKEN], HUNG_UP, r"the API does not answer \(.+\)"),
+        ([ACCEPTED], BUSY, "the Kafka broker is out of reach; try again later"),
+        ([ACCEPTED], RUNNING, "running"),
+        ([ACCEPTED], HUNG_UP, r"the API does not answer \(.+\)"),
     ],
 )
-async def test_gives_up_when_the_deadline_is_long_over(
-    api: Any, first: list[Any], then: Any, told: str
+async def test_the_client_gives_up_long_after_the_deadline(
+    api: Any, first: list[Any], then: Any, last_answer: str
 ) -> None:
-    """The deadline is 120 s and the margin 30 s: the clock passes that in the eighth step."""
+    """The deadline is 120 s and the margin 30 s: the clock passes both in the eighth step."""
     _, address = await api(*first, *[then] * 100)
     clock = Clock()
     async with ApiClient(address, DEADLINE, clock) as client:
@@ -161,12 +161,13 @@ async def test_gives_up_when_the_deadline_is_long_over(
     assert clock.now == 20.0 + 8 * 20.0
     message = str(given_up.value)
     assert re.fullmatch(
-        f"no report from {address.rstrip('/')} within 150 s; the last answer: {told}", message
+        f"no report from {address.rstrip('/')} within 150 s; the last answer: {last_answer}",
+        message,
     )
 
 
 async def test_a_failed_report_is_an_error_with_its_reason(api: Any) -> None:
-    _, address = await api(TAKEN, RUNNING, (410, {"status": "failed", "reason": "no poll yet"}))
+    _, address = await api(ACCEPTED, RUNNING, (410, {"status": "failed", "reason": "no poll yet"}))
     async with ApiClient(address, DEADLINE) as client:
         with pytest.raises(ReportError, match=r"^no poll yet$"):
             await client.report(STORE)
@@ -178,8 +179,8 @@ async def test_a_failed_report_is_an_error_with_its_reason(api: Any) -> None:
         [(404, {"detail": "store x is unknown"})],
         [(422, {"detail": "store x is unknown"})],
         [(500, {"detail": "store x is unknown"})],
-        [TAKEN, (404, {"detail": "store x is unknown"})],
-        [TAKEN, RUNNING, (500, {"detail": "store x is unknown"})],
+        [ACCEPTED, (404, {"detail": "store x is unknown"})],
+        [ACCEPTED, RUNNING, (500, {"detail": "store x is unknown"})],
     ],
 )
 async def test_a_refusal_is_an_error_with_its_detail(api: Any, answers: list[Any]) -> None:
@@ -205,30 +206,30 @@ async def no_api_error(address: str) -> str:
 
 async def test_where_no_api_answers_one_line_says_what_to_do() -> None:
     address = unused_address()
-    told = await no_api_error(address)
-    assert told.startswith(f"no store-uptime API answers at {address} (")
-    assert told.endswith("start one with `store-uptime up`, or name another with --api")
-    assert "\n" not in told
+    message = await no_api_error(address)
+    assert message.startswith(f"no store-uptime API answers at {address} (")
+    assert message.endswith("start one with `store-uptime up`, or name another with --api")
+    assert "\n" not in message
 
 
 async def test_another_web_server_is_no_api(api: Any) -> None:
     _, address = await api((200, "<h1>It works!</h1>"))
-    told = await no_api_error(address)
-    assert told.startswith(f"no store-uptime API answers at {address.rstrip('/')} (")
-    assert "\n" not in told
+    message = await no_api_error(address)
+    assert message.startswith(f"no store-uptime API answers at {address.rstrip('/')} (")
+    assert "\n" not in message
 
 
-async def test_an_address_that_is_none() -> None:
+async def test_a_text_that_is_no_address_is_an_error() -> None:
     assert "no store-uptime API answers at nonsense" in await no_api_error("nonsense")
 
 
-async def test_without_a_session_it_says_so() -> None:
+async def test_a_client_without_a_session_is_an_error() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         await ApiClient("http://127.0.0.1:1", DEADLINE).report(STORE)
 
 
 class QuickGateway(FakeGateway):
-    """Every report is complete, or failed, as soon as it is asked for."""
+    """Completes every report, or fails it, as soon as it is requested."""
 
     failure: str | None = None
 
@@ -251,9 +252,9 @@ async def test_client_and_api_fit_together(serve: Any) -> None:
             **CONTENT,
         }
         assert gateway.requests[0].reference_time == 5
-        form = ReportSpec(start=4, exact=True)
-        await client.report(STORE, 5, form)
-        assert gateway.requests[1].spec == form
+        spec = ReportSpec(start=4, exact=True)
+        await client.report(STORE, 5, spec)
+        assert gateway.requests[1].spec == spec
 
         with pytest.raises(ApiError, match="is unknown: no poll, hours or zone names it"):
             await client.report(REPORT)
@@ -283,7 +284,7 @@ async def test_a_store_is_removed(api: Any, answers: list[Any], removed: bool) -
     assert server.calls == [("DELETE", f"/stores/{STORE}", "")] * len(answers)
 
 
-def test_the_command_says_what_was_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_which_stores_were_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {STORE}
 
     async def remove(_: ApiClient, store_id: str) -> bool:

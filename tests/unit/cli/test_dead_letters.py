@@ -1,4 +1,4 @@
-"""What `dead-letters` prints and refuses, without a broker."""
+"""The command `dead-letters` prints, refuses and replays dead letters; no broker is needed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOON = "2024-03-10T12:00:00Z"
 
 
 class SinkDouble:
-    """Keeps what it is given."""
+    """Stores the records that it should send."""
 
     sent: list[tuple[str, bytes, bytes]]
 
@@ -54,7 +54,7 @@ class SinkDouble:
 
 @pytest.fixture
 def topic(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
-    """The topics that the commands read; empty."""
+    """Return the topics that the commands read; they are empty."""
     reader = FakeReader()
 
     @asynccontextmanager
@@ -68,8 +68,8 @@ def topic(monkeypatch: pytest.MonkeyPatch) -> FakeReader:
     return reader
 
 
-def run(*arguments: str, given: bytes | None = None) -> Result:
-    return CliRunner().invoke(dead_letters, arguments, input=given)
+def run(*arguments: str, stdin: bytes | None = None) -> Result:
+    return CliRunner().invoke(dead_letters, arguments, input=stdin)
 
 
 def of_record(original: bytes | None, **more: Any) -> DeadLetter:
@@ -82,7 +82,7 @@ def of_row(line: int, original: bytes = b"x") -> DeadLetter:
     return DeadLetter(source, "not a time", original)
 
 
-def test_one_line_a_letter_the_newest_first(topic: FakeReader) -> None:
+def test_the_list_has_one_line_per_dead_letter_the_newest_first(topic: FakeReader) -> None:
     topic.add_dead_letter(of_record(b'{"a": 1}'), NOON_MS)
     topic.add_dead_letter(of_row(7, b"a,b,c"), NOON_MS + 1500)
     http: dict[str, str | int] = {"http": "7c9e", "item": 2, "path": "/status"}
@@ -107,7 +107,7 @@ def test_one_line_a_letter_the_newest_first(topic: FakeReader) -> None:
     ]
 
 
-def test_says_how_many_more_there_are(topic: FakeReader) -> None:
+def test_a_limited_list_says_how_many_more_there_are(topic: FakeReader) -> None:
     for line in range(2, 32):
         topic.add_dead_letter(of_row(line))
     result = run("list", "--limit", "4")
@@ -115,7 +115,7 @@ def test_says_how_many_more_there_are(topic: FakeReader) -> None:
     assert result.stderr.startswith("... and 26 more: raise --limit")
 
 
-def test_says_that_there_are_none(topic: FakeReader) -> None:
+def test_an_empty_list_says_so(topic: FakeReader) -> None:
     topic.add_dead_letter(of_row(2))
     result = run("list", "--reason", "something else")
     assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no dead letters\n")
@@ -131,7 +131,7 @@ def test_says_that_there_are_none(topic: FakeReader) -> None:
         b"https://hooks.example.com:8443/T0P\xff",
     ],
 )
-def test_of_the_url_of_a_webhook_scheme_and_host_are_shown(
+def test_only_scheme_and_host_of_a_webhook_url_are_shown(
     topic: FakeReader, original: bytes
 ) -> None:
     source: dict[str, str | int] = {"topic": "webhooks", "partition": 0, "offset": 7}
@@ -145,7 +145,7 @@ def test_of_the_url_of_a_webhook_scheme_and_host_are_shown(
     assert run("show", "0", "--raw").stdout_bytes == original, "what `--set-value` needs"
 
 
-def test_nothing_that_a_terminal_would_obey_is_printed(topic: FakeReader) -> None:
+def test_no_control_character_reaches_the_terminal(topic: FakeReader) -> None:
     evil = "a\x1b[2J\nb\u202e\u00e9"
     source: dict[str, str | int] = {"file": evil, "line": 3}
     topic.add_dead_letter(DeadLetter(source, evil, evil.encode(), evil.encode()))
@@ -176,7 +176,7 @@ def test_originals_are_shortened_in_a_list(topic: FakeReader, original: bytes, s
     assert run("list").stdout.rstrip("\n").split("  |  ")[1] == shown
 
 
-def test_a_letter_is_shown_whole(topic: FakeReader) -> None:
+def test_a_dead_letter_is_shown_as_a_whole(topic: FakeReader) -> None:
     topic.add_dead_letter(of_record(b"y" * 500, key=b"\xff", truncated=True), NOON_MS)
     assert run("show", "0").stdout.splitlines() == [
         "id:        0",
@@ -231,7 +231,7 @@ def test_an_unknown_id_is_one_clear_error(topic: FakeReader) -> None:
         ["--topic", "store-status"],
     ],
 )
-def test_letters_are_replayed_by_name_by_filter_or_all(
+def test_dead_letters_are_replayed_by_id_by_filter_or_all(
     topic: FakeReader, arguments: list[str]
 ) -> None:
     for second in range(3):
@@ -252,20 +252,20 @@ def test_a_dry_run_says_so_and_sends_nothing(topic: FakeReader) -> None:
     assert SinkDouble.sent == []
 
 
-def test_a_mended_value_takes_the_place_of_the_original_even_of_a_cut_one(
+def test_a_corrected_value_replaces_the_original_even_of_a_truncated_dead_letter(
     topic: FakeReader, tmp_path: Path
 ) -> None:
     topic.add_dead_letter(of_record(b"{", truncated=True))
     value = encode_poll(STORE, NOON_MS * 1000, active=True)
-    mended = tmp_path / "mended"
-    mended.write_bytes(value + b"\n")
+    corrected = tmp_path / "mended"
+    corrected.write_bytes(value + b"\n")
     assert run("replay", "0").exit_code == 1
-    assert run("replay", "0", "--set-value", str(mended)).exit_code == 0
-    assert run("replay", "0", "--set-value", "-", given=value).exit_code == 0
+    assert run("replay", "0", "--set-value", str(corrected)).exit_code == 0
+    assert run("replay", "0", "--set-value", "-", stdin=value).exit_code == 0
     assert len(SinkDouble.sent) == 1
 
 
-def test_what_was_not_sent_is_told_and_counted(topic: FakeReader) -> None:
+def test_dead_letters_that_were_not_sent_are_listed_and_counted(topic: FakeReader) -> None:
     for line in range(60):
         topic.add_dead_letter(of_row(line))
     topic.add_dead_letter(of_record(b"{"))
@@ -281,7 +281,7 @@ def test_what_was_not_sent_is_told_and_counted(topic: FakeReader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["replay"], "name letters by ID, or by filters, or say --all"),
         (["replay", "3", "--all"], "name letters by ID, or by filters, or say --all"),
@@ -295,11 +295,13 @@ def test_what_was_not_sent_is_told_and_counted(topic: FakeReader) -> None:
         (["show", "one"], "'one' is not a valid integer"),
     ],
 )
-def test_a_wrong_call_is_a_usage_error(topic: FakeReader, arguments: list[str], told: str) -> None:
+def test_a_wrong_call_is_a_usage_error(
+    topic: FakeReader, arguments: list[str], message: str
+) -> None:
     assert topic.read == 0
     result = run(*arguments)
     assert result.exit_code == 2
-    assert told in result.output
+    assert message in result.output
 
 
 @pytest.mark.parametrize("arguments", [["list"], ["show", "1"], ["replay", "--all"]])

@@ -1,4 +1,4 @@
-"""Where the demo keeps its state, at which port, and what it says when it cannot begin."""
+"""The demo chooses its folder and its port, and names what keeps it from starting."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ SETTINGS = Settings.from_environment({})
 
 
 @pytest.fixture
-def said() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
 @pytest.fixture
-def taken_port() -> Iterator[int]:
+def used_port() -> Iterator[int]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
@@ -46,34 +46,34 @@ def free_port() -> int:
         return port
 
 
-def test_a_demo_that_stays_takes_the_usual_port(said: list[str]) -> None:
+def test_a_demo_that_stays_up_uses_the_usual_port(lines: list[str]) -> None:
     settings = SETTINGS.replace(api_port=free_port())
-    assert demo_port(settings, {}, keep=True, report=said.append) == settings.api_port
-    assert said == []
+    assert demo_port(settings, {}, keep=True, report=lines.append) == settings.api_port
+    assert lines == []
 
 
-def test_a_demo_that_stays_says_that_the_usual_port_is_in_use(
-    said: list[str], taken_port: int
+def test_a_demo_that_stays_up_says_that_the_usual_port_is_in_use(
+    lines: list[str], used_port: int
 ) -> None:
-    settings = SETTINGS.replace(api_port=taken_port)
-    assert demo_port(settings, {}, keep=True, report=said.append) == 0
-    (line,) = said
-    assert f"port {taken_port} is in use" in line
+    settings = SETTINGS.replace(api_port=used_port)
+    assert demo_port(settings, {}, keep=True, report=lines.append) == 0
+    (line,) = lines
+    assert f"port {used_port} is in use" in line
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_a_port_that_is_named_is_the_one(said: list[str], taken_port: int, keep: bool) -> None:
-    """In use or not: the start refuses it then, as that of `up` does."""
-    settings = SETTINGS.replace(api_port=taken_port)
-    environment = {"STORE_UPTIME_API_PORT": str(taken_port)}
-    assert demo_port(settings, environment, keep=keep, report=said.append) == taken_port
+def test_a_named_port_is_used(lines: list[str], used_port: int, keep: bool) -> None:
+    """A named port that is in use is refused later, by the start of the API."""
+    settings = SETTINGS.replace(api_port=used_port)
+    environment = {"STORE_UPTIME_API_PORT": str(used_port)}
+    assert demo_port(settings, environment, keep=keep, report=lines.append) == used_port
 
 
-def test_a_demo_that_ends_leaves_the_usual_port_alone(said: list[str]) -> None:
-    assert demo_port(SETTINGS, {}, keep=False, report=said.append) == 0
+def test_a_demo_that_ends_leaves_the_usual_port_alone(lines: list[str]) -> None:
+    assert demo_port(SETTINGS, {}, keep=False, report=lines.append) == 0
 
 
-def test_a_folder_is_the_demos_again(tmp_path: Path) -> None:
+def test_a_second_demo_uses_the_folder_again(tmp_path: Path) -> None:
     folder = tmp_path / "state"
     for _ in range(2):
         with state_folder(folder) as used:
@@ -93,7 +93,7 @@ def test_the_sample_is_not_mixed_into_other_data(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["kafka"]
 
 
-def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     for folder in (tmp_path / "state", tmp_path / "state" / "below"):
         with (
@@ -103,8 +103,10 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
             pass
 
 
-def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # root may write everywhere: the system's answer is what it would be for anybody else
+def test_a_folder_that_cannot_be_written_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # root may write everywhere: the answer is that for another user
     monkeypatch.setattr(os, "access", lambda *_: False)
     with (
         pytest.raises(PrerequisiteError, match="cannot write in the folder"),
@@ -113,7 +115,9 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
         pass
 
 
-def test_a_folder_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_on_a_full_disk_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -125,7 +129,7 @@ def test_a_folder_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         pass
 
 
-def test_no_room_for_a_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_for_temporary_folders_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(**_: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -143,13 +147,13 @@ def test_a_temporary_folder_is_removed() -> None:
     assert not folder.exists()
 
 
-def test_sample_data_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_missing_sample_data_is_named(tmp_path: Path) -> None:
     result = CliRunner().invoke(demo_module.demo, ["--data", str(tmp_path)])
     assert isinstance(result.exception, PrerequisiteError)
     assert all(name in str(result.exception) for name in FILES)
 
 
-def test_the_first_stores_of_the_sample() -> None:
+def test_the_sample_has_stores_for_the_demo() -> None:
     stores = first_stores(sample_folder(), 8)
     assert len(set(stores)) == 8
     assert stores[0] == "97dd66d5-660c-48eb-8b5a-792c529ec4dd"

@@ -1,4 +1,4 @@
-"""The command against the API over a fake gateway, and topics that the test fills."""
+"""The command `explain` against the API over a fake gateway, and topics that the test fills."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class Product:
         self.gateway = gateway
         self.topics = topics
 
-    def add(self, form: ReportSpec, *, of_many: bool = False, **changed: Any) -> None:
-        content = report_of(CASE, form, offsets_of(self.topics), of_many=of_many) | changed
-        told = {}
+    def add(self, spec: ReportSpec, *, of_many: bool = False, **changed: Any) -> None:
+        content = report_of(CASE, spec, offsets_of(self.topics), of_many=of_many) | changed
+        progress = {}
         if of_many:
             rows = [list(row.values()) for row in content.pop("reports")]
             content["further"] = EXTRA_COLUMNS
             self.gateway.rows[REPORT] = [[orjson.dumps(rows)]]
-            told = {"parts": (1, 1)}
-        state = report_state(REPORT, "complete", content=content, **told)
+            progress = {"parts": (1, 1)}
+        state = report_state(REPORT, "complete", content=content, **progress)
         self.gateway.reports[REPORT] = state
 
     async def explain(self, *arguments: str, report_id: str = REPORT) -> Result:
@@ -85,7 +85,7 @@ async def product(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Product]:
     await server.close()
 
 
-async def test_a_report_is_told_with_all_that_it_rests_on(product: Product) -> None:
+async def test_a_report_is_explained_with_all_its_sources(product: Product) -> None:
     product.add(ReportSpec())
     result = await product.explain()
 
@@ -99,17 +99,17 @@ async def test_a_report_is_told_with_all_that_it_rests_on(product: Product) -> N
         in lines
     )
     assert "  polls counted                       3" in lines
-    said = [line for line in lines if line.startswith("  S")]
-    assert [line.split("  ")[-1] for line in said] == [
+    stretches = [line for line in lines if line.startswith("  S")]
+    assert [line.split("  ")[-1] for line in stretches] == [
         "by default: no poll before",
         "poll of 2024-03-09T12:00:00Z, store-status/1/1, and on to that of 2024-03-10T10:59:00Z",
         "poll of 2024-03-10T11:00:00Z, store-status/1/3",
     ]
-    assert said[1].startswith("  Sat 2024-03-09 13:00:00 CET  Sun 2024-03-10 12:00:00 CET ")
+    assert stretches[1].startswith("  Sat 2024-03-09 13:00:00 CET  Sun 2024-03-10 12:00:00 CET ")
     assert lines[-1] == "agrees: every figure, polls counted and coverage"
 
 
-async def test_a_figure_that_is_wrong_is_told(product: Product) -> None:
+async def test_a_wrong_figure_is_named(product: Product) -> None:
     product.add(ReportSpec(), uptime_last_day=3.0)
     result = await product.explain()
 
@@ -120,7 +120,7 @@ async def test_a_figure_that_is_wrong_is_told(product: Product) -> None:
 
 
 @pytest.mark.parametrize(
-    ("form", "unit", "windows"),
+    ("spec", "unit", "windows"),
     [
         (ReportSpec(), "minutes", ["last hour", "last day", "last week"]),
         (ReportSpec(exact=True), "seconds", ["last hour", "last day", "last week"]),
@@ -129,27 +129,27 @@ async def test_a_figure_that_is_wrong_is_told(product: Product) -> None:
     ],
 )
 @pytest.mark.parametrize("of_many", [False, True])
-async def test_programs_get_json_of_every_form(
-    product: Product, form: ReportSpec, unit: str, windows: list[str], of_many: bool
+async def test_programs_get_json_of_every_spec(
+    product: Product, spec: ReportSpec, unit: str, windows: list[str], of_many: bool
 ) -> None:
-    product.add(form, of_many=of_many)
+    product.add(spec, of_many=of_many)
     result = await product.explain("--format", "json", *(["--store", STORE] if of_many else []))
 
     assert result.exit_code == 0, result.output
-    told = orjson.loads(result.stdout)
-    assert told["outcome"] == "agrees"
-    assert [window["window"] for window in told["windows"]] == windows
-    total = sum(stretch[f"open_{unit}"] for stretch in told["stretches"])
-    longest = told["windows"][2:] if form.windows else told["windows"]
+    document = orjson.loads(result.stdout)
+    assert document["outcome"] == "agrees"
+    assert [window["window"] for window in document["windows"]] == windows
+    total = sum(stretch[f"open_{unit}"] for stretch in document["stretches"])
+    longest = document["windows"][2:] if spec.windows else document["windows"]
     assert total == sum(window[f"open_{unit}"] for window in longest)
-    assert told["stretches"][-1]["status"] == "inactive"
-    assert told["stretches"][-1]["first_poll"] == {
+    assert document["stretches"][-1]["status"] == "inactive"
+    assert document["stretches"][-1]["first_poll"] == {
         "timestamp_utc": "2024-03-10T11:00:00Z",
         "offset": 3,
     }
 
 
-async def test_a_report_of_many_stores_needs_one(product: Product) -> None:
+async def test_a_report_of_many_stores_needs_the_name_of_one(product: Product) -> None:
     product.add(ReportSpec(), of_many=True)
     result = await product.explain()
     assert "say which one with --store" in str(result.exception)
@@ -168,21 +168,21 @@ async def test_many_stretches_are_shortened_for_people(product: Product) -> None
 
 
 @pytest.mark.parametrize(
-    ("state", "told"),
+    ("state", "reason"),
     [
         (("running", {}), "is still running"),
         (("failed", {"reason": "no poll"}), "the report failed: no poll"),
     ],
 )
-async def test_what_is_not_complete_cannot_be_explained(
-    product: Product, state: tuple[Any, dict[str, Any]], told: str
+async def test_a_report_that_is_not_complete_cannot_be_explained(
+    product: Product, state: tuple[Any, dict[str, Any]], reason: str
 ) -> None:
     product.gateway.reports[REPORT] = report_state(REPORT, state[0], **state[1])
     result = await product.explain()
-    assert told in str(result.exception)
+    assert reason in str(result.exception)
 
 
-async def test_an_unknown_report(product: Product) -> None:
+async def test_an_unknown_report_is_an_error(product: Product) -> None:
     result = await product.explain(report_id=UNKNOWN)
     assert "is unknown or expired" in str(result.exception)
 

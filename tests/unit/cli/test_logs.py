@@ -19,7 +19,7 @@ def record(
     return made
 
 
-def test_a_library_repeats_itself_once_in_a_while_only() -> None:
+def test_a_repeated_line_of_a_library_is_shown_once_per_interval() -> None:
     shown = RepeatFilter()
     assert shown.filter(record("aiokafka.client", "no connection to %s", 100))
     assert not shown.filter(record("aiokafka.client", "no connection to %s", 101))
@@ -27,20 +27,20 @@ def test_a_library_repeats_itself_once_in_a_while_only() -> None:
     assert shown.filter(record("aiokafka.client", "no connection to %s", 100 + REPEAT_SECONDS))
 
 
-def test_what_was_left_out_is_counted() -> None:
+def test_omitted_lines_are_counted() -> None:
     shown = RepeatFilter()
     for second in range(50):
         shown.filter(record(_CONNECTIONS, _UNREADABLE, 100 + second))
-    after = record(_CONNECTIONS, _UNREADABLE, 100 + REPEAT_SECONDS)
-    assert shown.filter(after)
-    assert after.getMessage() == (
+    next_line = record(_CONNECTIONS, _UNREADABLE, 100 + REPEAT_SECONDS)
+    assert shown.filter(next_line)
+    assert next_line.getMessage() == (
         "a request from argument cannot be read (49 more such lines since the last one)"
     )
-    again = record(
+    later_line = record(
         "api.http.connections", "a request from %s cannot be read", 101 + 2 * REPEAT_SECONDS
     )
-    assert shown.filter(again)
-    assert again.getMessage() == "a request from argument cannot be read"
+    assert shown.filter(later_line)
+    assert later_line.getMessage() == "a request from argument cannot be read"
 
 
 def test_our_own_lines_are_always_shown() -> None:
@@ -50,7 +50,7 @@ def test_our_own_lines_are_always_shown() -> None:
     )
 
 
-def test_what_a_client_sends_is_one_short_line_without_a_stack() -> None:
+def test_a_bad_request_is_one_short_line_without_a_stack() -> None:
     shown = RepeatFilter()
     error = ValueError("400, message:\n  " + "x" * 8000)
     line = record("aiohttp.server", "Error handling request from %s", 100, error)
@@ -61,8 +61,8 @@ def test_what_a_client_sends_is_one_short_line_without_a_stack() -> None:
     assert len(text) < 500
 
 
-def test_a_want_of_descriptors_is_one_line_and_counted() -> None:
-    """asyncio's own message is of two lines and a stack, as often as the loop turns."""
+def test_a_lack_of_file_descriptors_is_one_line_and_counted() -> None:
+    """asyncio's own message has two lines and a stack, at every turn of the loop."""
     shown = RepeatFilter()
     error = OSError(errno.EMFILE, "Too many open files")
     lines = [
@@ -81,7 +81,7 @@ def test_a_want_of_descriptors_is_one_line_and_counted() -> None:
     assert text.endswith("(59 more such lines since the last one)")
 
 
-def test_another_fault_in_the_loop_keeps_its_stack() -> None:
+def test_another_error_in_the_loop_keeps_its_stack() -> None:
     shown = RepeatFilter()
     shown.filter(record("asyncio", "Task exception of %s was never retrieved", 100, OSError("x")))
     line = record("asyncio", "Task exception of %s was never retrieved", 100, KeyError("y"))
@@ -89,7 +89,7 @@ def test_another_fault_in_the_loop_keeps_its_stack() -> None:
     assert line.exc_info is not None
 
 
-def test_it_remembers_no_more_kinds_than_it_needs() -> None:
+def test_the_filter_stores_a_bounded_number_of_kinds() -> None:
     shown = RepeatFilter()
     for number in range(3 * _MAX_KINDS):
         shown.filter(record("asyncio", f"Exception in callback <{number}>", 100))

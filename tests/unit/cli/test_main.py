@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """Run `store-uptime ...`: its exit code, standard output and standard error."""
+    """Run `store-uptime ...`; return its exit code, standard output and standard error."""
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["store-uptime", *arguments])
@@ -101,7 +101,7 @@ def test_an_unexpected_error_is_not_hidden(run: Any, failing: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["explode"], "No such command 'explode'"),
         (["settings", "--nope"], "No such option"),
@@ -112,11 +112,11 @@ def test_an_unexpected_error_is_not_hidden(run: Any, failing: Any) -> None:
         (["report", "--all", "--at", "noon"], "not a time: 'noon'"),
     ],
 )
-def test_a_wrong_call_is_exit_2_with_usage(run: Any, arguments: list[str], told: str) -> None:
+def test_a_wrong_call_is_exit_2_with_usage(run: Any, arguments: list[str], message: str) -> None:
     code, out, err = run(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("Usage: store-uptime")
-    assert told in err
+    assert message in err
     assert "Traceback" not in err
 
 
@@ -138,7 +138,7 @@ def test_every_command_can_be_loaded_and_says_what_it_does(run: Any, name: str) 
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_report_without_an_api_is_one_line(run: Any, count: int) -> None:
-    """However many reports were under way, one trouble of all is said once."""
+    """One trouble of all reports is printed once, however many reports were requested."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -149,7 +149,7 @@ def test_a_report_without_an_api_is_one_line(run: Any, count: int) -> None:
     assert len(err.splitlines()) == 1
 
 
-def test_version(run: Any) -> None:
+def test_the_version_is_printed(run: Any) -> None:
     code, out, _ = run("--version")
     assert code == 0
     assert "0.1.0" in out
@@ -175,7 +175,7 @@ def test_settings_prints_each_with_value_and_origin(
 
 
 @pytest.mark.parametrize(
-    ("variable", "text", "told"),
+    ("variable", "text", "message"),
     [
         ("STORE_UPTIME_PARTITIONS", "x", "STORE_UPTIME_PARTITIONS='x': not a whole number"),
         (
@@ -186,10 +186,10 @@ def test_settings_prints_each_with_value_and_origin(
     ],
 )
 def test_a_wrong_setting_is_one_line_and_exit_2(
-    run: Any, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, told: str
+    run: Any, monkeypatch: pytest.MonkeyPatch, variable: str, text: str, message: str
 ) -> None:
     monkeypatch.setenv(variable, text)
-    assert run("settings") == (2, "", f"store-uptime: {told}\n")
+    assert run("settings") == (2, "", f"store-uptime: {message}\n")
 
 
 def test_settings_masks_the_password(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_settings_masks_the_password(run: Any, monkeypatch: pytest.MonkeyPatch) 
     assert "********" in out
 
 
-def test_what_the_system_refuses_anywhere_is_one_line(
+def test_an_error_of_the_system_is_one_line(
     run: Callable[..., tuple[int, str, str]], failing: Callable[[BaseException], None]
 ) -> None:
     failing(OSError(errno.ENOSPC, "No space left on device", "/data/kafka"))
@@ -217,7 +217,7 @@ def test_what_the_system_refuses_anywhere_is_one_line(
 
 
 @pytest.mark.parametrize("period", ["-1", "nan", "inf", "1e-9", "0.09", "4000", "x"])
-def test_a_period_that_would_ask_without_an_end_or_never_is_refused(
+def test_a_period_that_would_probe_without_a_pause_or_never_is_refused(
     period: str, run: Callable[..., tuple[int, str, str]]
 ) -> None:
     code, _, err = run("up", "--probe-period", period)

@@ -1,4 +1,4 @@
-"""No option of any command is ignored: empty, or said twice, it is a usage error."""
+"""No option of any command is ignored: an empty or repeated option is a usage error."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ ARGUMENTS = [
 
 
 def refused(*arguments: str) -> str:
-    """Standard error of a command line that is a usage error."""
+    """Run a command line that must be a usage error; return its output."""
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2, result.output
     assert "Usage: cli" in result.output
@@ -58,19 +58,21 @@ def test_every_command_is_strict() -> None:
 @pytest.mark.parametrize(("path", "option", "parameter"), OPTIONS)
 def test_an_empty_value_is_a_usage_error(path: Any, option: str, parameter: click.Option) -> None:
     for empty in ([option, ""], [f"{option}="], [option, " "]):
-        told = refused(*path, *empty)
-        assert f"Invalid value for '{parameter.opts[0]}'" in told
-        assert "empty: give it a value, or leave it out" in told
+        output = refused(*path, *empty)
+        assert f"Invalid value for '{parameter.opts[0]}'" in output
+        assert "empty: give it a value, or leave it out" in output
 
 
 @pytest.mark.parametrize(("path", "option", "parameter"), OPTIONS)
-def test_an_option_is_said_once(path: Any, option: str, parameter: click.Option) -> None:
+def test_a_repeated_option_is_a_usage_error(
+    path: Any, option: str, parameter: click.Option
+) -> None:
     if parameter.multiple:
         assert path == ("replay",)
         return
-    told = refused(*path, option, "1", f"{option}=2")
-    assert f"Invalid value for '{parameter.opts[0]}'" in told
-    assert "there 2 times: say it once" in told
+    output = refused(*path, option, "1", f"{option}=2")
+    assert f"Invalid value for '{parameter.opts[0]}'" in output
+    assert "there 2 times: say it once" in output
 
 
 @pytest.mark.parametrize("path", ARGUMENTS)
@@ -79,16 +81,16 @@ def test_an_empty_argument_is_a_usage_error(path: Any) -> None:
 
 
 def test_two_names_of_one_option_are_the_same_option() -> None:
-    told = refused("report", STORE, "--at", "2024-03-10T12:00Z", "--end", "2024-03-10T13:00Z")
-    assert "there 2 times: say it once" in told
+    output = refused("report", STORE, "--at", "2024-03-10T12:00Z", "--end", "2024-03-10T13:00Z")
+    assert "there 2 times: say it once" in output
 
 
 @pytest.mark.parametrize("option", ["--start", "--duration", "--at"])
-def test_a_report_with_an_empty_time_is_none_of_the_usual_times(option: str) -> None:
+def test_a_report_with_an_empty_time_is_a_usage_error(option: str) -> None:
     assert "empty" in refused("report", STORE, option, "")
 
 
-def test_help_is_help() -> None:
+def test_every_command_has_help() -> None:
     for path in COMMANDS:
         assert CliRunner().invoke(cli, [*path, "--help"]).exit_code == 0
 
@@ -103,5 +105,5 @@ def test_help_is_help() -> None:
         ("up", "--probe-period"),
     ],
 )
-def test_a_number_is_one_that_can_be_reckoned_with(words: tuple[str, ...], number: str) -> None:
+def test_a_number_that_is_not_finite_is_a_usage_error(words: tuple[str, ...], number: str) -> None:
     assert "Invalid value" in refused(*words, number)

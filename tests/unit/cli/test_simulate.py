@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("stores", "every", "rate", "found"),
+    ("stores", "every", "rate", "expected"),
     [
         (None, None, None, (100, 10 * SECOND)),
         (7, None, None, (7, 10 * SECOND)),
@@ -33,23 +33,23 @@ if TYPE_CHECKING:
     ],
 )
 def test_two_of_stores_interval_and_rate_fix_the_third(
-    stores: int | None, every: int | None, rate: float | None, found: tuple[int, int]
+    stores: int | None, every: int | None, rate: float | None, expected: tuple[int, int]
 ) -> None:
-    assert size(stores, every, rate) == found
+    assert size(stores, every, rate) == expected
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [((5, SECOND, 1.0), "give two"), ((None, HOUR, 1000.0), "more than 1,000,000 stores")],
 )
-def test_what_cannot_be_played_is_a_usage_error(arguments: Any, told: str) -> None:
-    with pytest.raises(click.UsageError, match=told):
+def test_an_impossible_size_is_a_usage_error(arguments: Any, message: str) -> None:
+    with pytest.raises(click.UsageError, match=message):
         size(*arguments)
 
 
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[SimulationPlan]:
-    """The plans of the simulations that would run."""
+    """Return the list that gets the plan of each simulation that would run."""
     planned: list[SimulationPlan] = []
 
     async def run_simulation(
@@ -72,9 +72,9 @@ def test_the_options_make_the_plan(plans: list[SimulationPlan], tmp_path: Path) 
     result = CliRunner().invoke(simulate, arguments.split())
     assert result.exit_code == 0, result.output
     (plan,) = plans
-    trouble = plan.simulation.faults
-    assert (trouble.outages, trouble.flapping, trouble.skewed) == (0.5, 0.0, 0.25)
-    assert (trouble.late, trouble.duplicates) == (1.0, 0.125)
+    faults = plan.simulation.faults
+    assert (faults.outages, faults.flapping, faults.skewed) == (0.5, 0.0, 0.25)
+    assert (faults.late, faults.duplicates) == (1.0, 0.125)
     assert len(plan.simulation.store_ids) == 20
     assert plan.simulation.every == MINUTE
     assert (plan.via, plan.address) == ("kafka", "http://127.0.0.1:9")
@@ -82,7 +82,7 @@ def test_the_options_make_the_plan(plans: list[SimulationPlan], tmp_path: Path) 
     assert "20 stores, a ping every 1m each: 0.3 pings/s via kafka" in result.stderr
 
 
-def test_without_options_there_is_some_trouble_and_no_end(
+def test_without_options_there_are_some_faults_and_no_end(
     plans: list[SimulationPlan], tmp_path: Path
 ) -> None:
     result = CliRunner().invoke(simulate, ["--data-dir", str(tmp_path)])
@@ -93,20 +93,20 @@ def test_without_options_there_is_some_trouble_and_no_end(
     assert "warning" not in result.stderr
 
 
-def test_calm_is_without_trouble_and_fast_stores_are_warned_of(
+def test_calm_has_no_faults_and_fast_stores_give_a_warning(
     plans: list[SimulationPlan], tmp_path: Path
 ) -> None:
     result = CliRunner().invoke(
         simulate, ["--calm", "--every", "500ms", "--data-dir", str(tmp_path)]
     )
     assert result.exit_code == 0, result.output
-    trouble = plans[0].simulation.faults
-    assert {trouble.outages, trouble.flapping, trouble.late} == {0}
+    faults = plans[0].simulation.faults
+    assert {faults.outages, faults.flapping, faults.late} == {0}
     assert "warning: a store that pings more often than every 2s" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--every", "soon"], "not a duration such as 90s"),
         (["--duration", "0s"], "nothing happens in no time"),
@@ -115,10 +115,10 @@ def test_calm_is_without_trouble_and_fast_stores_are_warned_of(
         (["--stores", "0"], "not in the range"),
     ],
 )
-def test_a_wrong_option_is_a_usage_error(arguments: list[str], told: str) -> None:
+def test_a_wrong_option_is_a_usage_error(arguments: list[str], message: str) -> None:
     result = CliRunner().invoke(simulate, arguments)
     assert result.exit_code == 2
-    assert told in result.output
+    assert message in result.output
 
 
 def test_pings_without_an_answer_are_an_error(
@@ -132,7 +132,7 @@ def test_pings_without_an_answer_are_an_error(
     assert isinstance(result.exception, StoreUptimeError)
 
 
-def test_without_an_api_it_is_one_line(tmp_path: Path) -> None:
+def test_a_simulation_without_an_api_is_one_line(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
