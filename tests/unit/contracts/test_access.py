@@ -1,4 +1,4 @@
-"""What each process may do with Kafka, and the table of it in the guide to a cluster."""
+"""Each process has the rights that it needs in Kafka, and the guide to a cluster lists them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECTION = re.compile(r"<!-- rights -->\n(.*?)<!-- /rights -->", re.DOTALL)
 
 
 def table() -> str:
-    """What belongs between the comments of the page."""
+    """Return the table that stands between the comments of the page."""
     lines = ["| process | resource | operations |", "|---|---|---|"]
     for process, access in ACCESS.items():
         by_operations: dict[str, list[str]] = {}
@@ -27,9 +27,9 @@ def table() -> str:
         if process is Process.UP:
             by_operations = {operations: ["all topics"] for operations in by_operations}
         for operations, names in by_operations.items():
-            what = "topic" if names != ["all topics"] else ""
+            kind = "topic" if names != ["all topics"] else ""
             lines.append(
-                f"| {process} | {what} {', '.join(names)} | {operations} |".replace("  ", " ")
+                f"| {process} | {kind} {', '.join(names)} | {operations} |".replace("  ", " ")
             )
         lines += [f"| {process} | group `{group}` | Read |" for group in access.groups]
         lines += [
@@ -50,8 +50,8 @@ def test_every_process_has_its_rights() -> None:
     assert set(ACCESS) == set(Process)
 
 
-def test_what_is_written_is_read_by_somebody_and_the_other_way_round() -> None:
-    """A topic without one or the other is left out of the declaration of some process."""
+def test_every_topic_has_a_process_that_writes_it_and_one_that_reads_it() -> None:
+    """A topic without one of them is missing in the declaration of some process."""
     read = {spec.name for access in ACCESS.values() for spec in access.reads}
     written = {spec.name for access in ACCESS.values() for spec in access.writes}
     assert read == written == {spec.name for spec in ALL_TOPICS}
@@ -65,7 +65,7 @@ def test_the_workers_group_and_changelog_are_the_workers_alone(process: Process)
     assert not any(spec.name.endswith("changelog") for spec in access.topics)
 
 
-def test_the_commands_that_send_use_what_they_send_to() -> None:
+def test_the_commands_use_only_the_topics_that_they_need() -> None:
     names = {process: [spec.name for spec in ACCESS[process].topics] for process in Process}
     facts = ["store-status", "store-business-hours", "store-timezones"]
     assert names[Process.REPLAY] == [*facts, "dead-letters"]
@@ -74,7 +74,7 @@ def test_the_commands_that_send_use_what_they_send_to() -> None:
     assert names[Process.EXPLAIN] == facts
 
 
-def test_an_api_without_webhooks_has_nothing_to_do_with_them() -> None:
+def test_an_api_without_webhooks_has_no_rights_for_them() -> None:
     plain = api_process(Settings.from_environment({}))
     with_webhooks = api_process(
         Settings.from_environment(

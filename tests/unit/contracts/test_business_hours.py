@@ -1,4 +1,4 @@
-"""One type has the business hours of a store, whichever way they come."""
+"""One type holds the business hours of a store, from whichever source they come."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def of_file(path: Path, rows: list[tuple[int, str, str]]) -> BusinessHours:
 
 
 def of_dead_letter(source: dict[str, str | int], original: bytes) -> BusinessHours:
-    letter = DeadLetter(source, "why", original)
-    content = decode_original(letter, stored_at=0, clock=0, tolerance=0).content
+    dead_letter = DeadLetter(source, "why", original)
+    content = decode_original(dead_letter, stored_at=0, clock=0, tolerance=0).content
     assert isinstance(content, HoursRecord)
     return content.hours
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS)
-def test_the_same_rows_have_one_digest_whichever_way_they_come(
+def test_the_same_rows_have_one_digest_from_every_source(
     tmp_path: Path, rows: list[tuple[int, str, str]]
 ) -> None:
     record = wire({"store_id": STORE, "hours": rows})
@@ -77,7 +77,7 @@ def test_the_same_rows_have_one_digest_whichever_way_they_come(
     ]
     unique = list(dict.fromkeys((day, start.strip(), end.strip()) for day, start, end in rows))
     if unique == [(day, start.strip(), end.strip()) for day, start, end in rows]:
-        # of rows that are there twice a file has one
+        # a file keeps one of two equal rows
         ways.append(of_file(tmp_path / "hours.csv", rows))
     stripped = json.dumps(
         [(day, start.strip(), end.strip()) for day, start, end in rows], separators=(",", ":")
@@ -94,7 +94,7 @@ def test_the_same_rows_have_one_digest_whichever_way_they_come(
         ((0, "9 am", "2:00"), "hours of day 0: not a time of day"),
     ],
 )
-def test_no_wrong_row_can_be_held_or_written(row: Any, reason: str) -> None:
+def test_a_wrong_row_is_refused_everywhere(row: Any, reason: str) -> None:
     good = (0, "09:00", "17:00")
     for rows in ((row,), (good, row)):
         with pytest.raises(RecordError, match=reason):

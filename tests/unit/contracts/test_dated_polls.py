@@ -1,4 +1,4 @@
-"""One comparison decides at every door which polls are ahead of the clock, or too early."""
+"""One comparison decides, for every way into the product, which polls are too late or too early."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POLLS = st.lists(
 )
 
 
-def test_the_tolerance_belongs_to_it() -> None:
+def test_a_poll_at_the_end_of_the_tolerance_is_accepted() -> None:
     assert ahead_of_clock(CLOCK + TOLERANCE, CLOCK, TOLERANCE) is None
     assert ahead_of_clock(CLOCK + TOLERANCE + 1, CLOCK, TOLERANCE) == (
         "2024-03-10T12:05:00.000001Z lies ahead of the clock (2024-03-10T12:00:00Z)"
@@ -34,15 +34,15 @@ def test_the_tolerance_belongs_to_it() -> None:
 
 
 @given(POLLS)
-def test_a_batch_is_judged_poll_by_poll(polls: list[tuple[int, bool]]) -> None:
+def test_each_poll_of_a_batch_is_checked_by_itself(polls: list[tuple[int, bool]]) -> None:
     earliest = CLOCK + TOLERANCE - 1
     good, reasons = split_ill_dated(polls, CLOCK, TOLERANCE, earliest)
-    judged = [
+    checked = [
         (poll, before_earliest(poll[0], earliest) or ahead_of_clock(poll[0], CLOCK, TOLERANCE))
         for poll in polls
     ]
-    assert good == [poll for poll, reason in judged if reason is None]
-    assert reasons == [reason for _, reason in judged if reason is not None]
+    assert good == [poll for poll, reason in checked if reason is None]
+    assert reasons == [reason for _, reason in checked if reason is not None]
 
 
 EARLIEST = parse_instant("2000-01-01T00:00:00Z")
@@ -58,7 +58,7 @@ EARLIEST = parse_instant("2000-01-01T00:00:00Z")
         (EARLIEST - 1, "a wrong unit, or a clock that was never set?"),
     ],
 )
-def test_a_time_that_nobody_means_is_refused_with_a_guess(instant: int, guess: str) -> None:
+def test_an_implausible_time_is_refused_with_a_guess(instant: int, guess: str) -> None:
     assert before_earliest(EARLIEST, EARLIEST) is None
     assert before_earliest(instant, EARLIEST) == (
         f"{format_instant(instant)} lies before 2000-01-01T00:00:00Z "
@@ -74,5 +74,5 @@ def test_nanoseconds_are_guessed_too() -> None:
 
 @given(st.integers(0, 4_102_444_800_000 - 1))
 def test_the_worker_reads_the_same_millisecond_as_the_api(milliseconds: int) -> None:
-    # Faust hands seconds in a float, the produce answer milliseconds
+    # Faust gives seconds as a float, the answer to a produce request milliseconds
     assert append_time_of(SimpleNamespace(timestamp=milliseconds / 1000.0)) == milliseconds * 1000

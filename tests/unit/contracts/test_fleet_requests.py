@@ -1,4 +1,4 @@
-"""Requests for many stores: what they may say, and which are about the same."""
+"""Requests for many stores: their fields, and the fingerprint that equal requests share."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_any_client_may_ask_for_all_stores_or_for_some() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "reason"),
     [
         ({}, "store_id is missing"),
         ({"scope": "all"}, "scope is not 'fleet': 'all'"),
@@ -55,12 +55,12 @@ def test_any_client_may_ask_for_all_stores_or_for_some() -> None:
     ],
     ids=str,
 )
-def test_what_cannot_be_used_is_refused(fields: dict[str, Any], told: str) -> None:
-    with pytest.raises(RecordError, match=told):
+def test_a_bad_request_is_refused(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RecordError, match=reason):
         request(**fields)
 
 
-def test_requests_about_the_same_have_the_same_subject() -> None:
+def test_requests_for_the_same_stores_have_the_same_fingerprint() -> None:
     assert request_fingerprint(FleetRequest(REPORT)) == FLEET
     assert request_fingerprint(ReportRequest(REPORT, STORE)) == STORE
     some, fewer = FleetRequest(REPORT, (STORE, OTHER)), FleetRequest(REPORT, (STORE,))
@@ -68,27 +68,27 @@ def test_requests_about_the_same_have_the_same_subject() -> None:
     assert len({request_fingerprint(each) for each in (some, fewer, FleetRequest(REPORT))}) == 3
 
 
-def test_asking_again_keeps_the_deadline() -> None:
+def test_a_repeated_request_keeps_its_first_time() -> None:
     part = FleetPartRequest(REPORT, 0, 1, 7, 50)
     assert with_original_time(part, 90) == part
     assert with_original_time(FleetRequest(REPORT), 90) == FleetRequest(REPORT, requested_at=90)
 
 
-def test_no_two_pieces_share_a_key() -> None:
-    """Compaction would leave one of them."""
+def test_no_two_chunks_share_a_key() -> None:
+    """Compaction would remove one of them."""
 
-    def piece(part: int, attempt: str, number: int) -> ReportEvent:
-        told = ResultChunk(part, 2, attempt, number, 2, 7, [], {}, {})
-        return ReportEvent(REPORT, "running", 1, chunk=told)
+    def chunk_event(part: int, attempt: str, number: int) -> ReportEvent:
+        result_chunk = ResultChunk(part, 2, attempt, number, 2, 7, [], {}, {})
+        return ReportEvent(REPORT, "running", 1, chunk=result_chunk)
 
-    events = [piece(p, a, n) for p in range(2) for a in ("a", "b") for n in range(2)]
+    events = [chunk_event(p, a, n) for p in range(2) for a in ("a", "b") for n in range(2)]
 
     assert len({event_key(event) for event in events}) == len(events)
     assert event_key(ReportEvent(REPORT, "running", 1)) == REPORT.encode()
 
 
 @pytest.mark.parametrize(
-    "piece",
+    "chunk",
     [
         [],
         {},
@@ -98,7 +98,7 @@ def test_no_two_pieces_share_a_key() -> None:
     ],
     ids=str,
 )
-def test_a_piece_that_is_none_is_refused(piece: Any) -> None:
-    value = wire({"report_id": REPORT, "status": "running", "at": NOON, "piece": piece})
+def test_a_bad_chunk_is_refused(chunk: Any) -> None:
+    value = wire({"report_id": REPORT, "status": "running", "at": NOON, "piece": chunk})
     with pytest.raises(RecordError):
         decode_event(value)

@@ -1,4 +1,4 @@
-"""JSON from outside: UTF-8 with or without its mark; anything else is named."""
+"""JSON from outside is UTF-8 with or without a byte order mark; any other encoding is named."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ READERS: list[tuple[Any, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("read", "content"), READERS)
-def test_every_record_from_outside_may_have_a_mark(read: Any, content: dict[str, Any]) -> None:
+def test_every_record_from_outside_may_have_a_byte_order_mark(
+    read: Any, content: dict[str, Any]
+) -> None:
     text = json.dumps(content, separators=(",", ":")).encode()
     assert read(BYTE_ORDER_MARK + text) == read(text)
 
@@ -48,13 +50,13 @@ def test_the_reason_names_an_encoding_that_is_not_read(read: Any, name: str) -> 
     assert str(refused.value) == f"not JSON: the text is {name.upper()[:6]}; send UTF-8"
 
 
-def test_a_packed_text_is_told() -> None:
+def test_a_compressed_text_is_named() -> None:
     with pytest.raises(NotJsonError, match="Content-Encoding: gzip"):
         parse_json(gzip.compress(b"{}"))
 
 
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=20), max_size=3))
-def test_what_is_json_is_read_alike_with_a_mark(content: dict[str, str]) -> None:
+def test_json_is_read_the_same_with_a_byte_order_mark(content: dict[str, str]) -> None:
     try:
         text = json.dumps(content, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -80,7 +82,7 @@ def test_what_is_json_is_read_alike_with_a_mark(content: dict[str, str]) -> None
         b"NaN",
     ],
 )
-def test_what_is_not_json_is_told_in_one_line(text: bytes) -> None:
+def test_a_text_that_is_not_json_is_an_error_of_one_line(text: bytes) -> None:
     if text == BYTE_ORDER_MARK * 2 + b"{}":
         assert parse_json(text) == {}
         return

@@ -62,7 +62,7 @@ print(json.dumps({
 
 
 def seen_with(prefix: str) -> dict[str, list[str]]:
-    shown = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", SEEN],
         env=os.environ | {f"{PREFIX}KAFKA_PREFIX": prefix},
         cwd=ROOT,
@@ -70,7 +70,7 @@ def seen_with(prefix: str) -> dict[str, list[str]]:
         text=True,
         check=True,
     )
-    answer: dict[str, list[str]] = json.loads(shown.stdout)
+    answer: dict[str, list[str]] = json.loads(completed.stdout)
     return answer
 
 
@@ -87,14 +87,14 @@ def test_a_prefix_stands_before_every_name() -> None:
     assert seen["addresses"] == seen["topics"]
     constants: dict[str, list[str]] = seen["constants"]  # type: ignore[assignment]
     bare = {where for where, texts in constants.items() if HYPHENATED & set(texts)}
-    # the command is called like the topic
+    # the command has the name of the topic
     assert bare <= {"stream_app.cli.main._COMMANDS"}
 
 
 @pytest.mark.parametrize("package", ["stream_app", "api", "producers"])
 def test_no_module_writes_a_name_of_its_own(package: str) -> None:
-    """A name that is written beside `topics.py` would be another deployment's."""
-    # a command, and an asyncio task, are called like the topics of these names
+    """A name that is written outside `topics.py` would not get the prefix."""
+    # a command and an asyncio task have the names of these topics
     names = HYPHENATED - {"dead-letters", "latest-polls"}
     bare = [
         f"{path}:{node.lineno}: {node.value}"

@@ -1,4 +1,4 @@
-"""The packed form of a batch: it says what JSON says, and nothing else is taken for it."""
+"""A packed batch has the content of the JSON form, and no other bytes are read as one."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def packed(*polls: int, store_id: str = STORE) -> bytes:
 
 
 @given(uuids, poll_lists)
-def test_it_says_what_json_says(store: str, polls: list[tuple[int, bool]]) -> None:
+def test_a_packed_batch_has_the_content_of_the_json_form(
+    store: str, polls: list[tuple[int, bool]]
+) -> None:
     every_instant_once = poll_set(polls)
     pairs = [(poll >> 1, bool(poll & 1)) for poll in every_instant_once]
     value = encode_packed_batch(store, every_instant_once)
@@ -51,7 +53,7 @@ def test_it_says_what_json_says(store: str, polls: list[tuple[int, bool]]) -> No
     assert decode_packed_polls(value) == (PackedPolls(store, every_instant_once), [])
 
 
-def test_its_bytes_are_those_that_are_written_down() -> None:
+def test_the_packed_bytes_are_those_of_the_contract() -> None:
     value = encode_packed_batch(STORE, array("q", [5 << 1 | 1, 6 << 1]))
     assert value == b"\xf8\x01" + STORE.encode() + b"\x0b" + bytes(7) + b"\x0c" + bytes(7)
 
@@ -63,9 +65,9 @@ def test_a_poll_takes_8_bytes_where_json_takes_21() -> None:
 
 
 @given(numbers)
-def test_instants_that_rise_are_told_from_others(polls: list[int]) -> None:
+def test_rising_instants_are_recognized(polls: list[int]) -> None:
     pairs = pairwise(polls)
-    # a number of more than 56 bits is no time that this may say anything about
+    # the check covers only numbers of up to 56 bits
     expected = all(a >> 1 < b >> 1 for a, b in pairs) and all(0 <= n < 1 << 56 for n in polls)
     assert are_rising(array("q", polls).tobytes()) == expected
 
@@ -99,7 +101,7 @@ def test_bad_bytes_are_refused_with_a_reason(value: bytes, reason: str) -> None:
     assert "\n" not in str(refusal.value)
 
 
-def test_the_most_polls_are_read() -> None:
+def test_a_batch_of_the_most_polls_is_read() -> None:
     batch, _ = decode_packed_polls(packed(*range(0, 2 * MAX_PACKED_POLLS, 2)))
     assert len(batch.polls) == MAX_PACKED_POLLS > MAX_POLLS_PER_RECORD
 
@@ -112,7 +114,7 @@ def test_polls_outside_the_calendar_do_not_refuse_their_neighbours() -> None:
 
 
 @given(st.binary(max_size=80), st.integers(0, 90), poll_lists)
-def test_any_bytes_are_read_whole_or_refused(noise: bytes, at: int, polls: Any) -> None:
+def test_any_bytes_are_read_as_a_whole_or_refused(noise: bytes, at: int, polls: Any) -> None:
     value = encode_packed_batch(STORE, poll_set(polls))
     value = value[: at % len(value)] + noise
     for text in (value, MARK + noise):
@@ -125,12 +127,12 @@ def test_any_bytes_are_read_whole_or_refused(noise: bytes, at: int, polls: Any) 
             assert all(0 <= poll >> 1 < LATEST for poll in batch.polls)
 
 
-def test_no_json_is_taken_for_it() -> None:
+def test_no_json_is_read_as_a_packed_batch() -> None:
     with pytest.raises(RecordError, match="version"):
         decode_packed_batch(encode_poll_batch(STORE, [(5, True)]))
 
 
-def test_it_never_says_that_polls_are_removed() -> None:
+def test_a_packed_batch_is_never_a_removal() -> None:
     value = MARK + b'"removed"' + packed(10)[11:]
     assert decode_polls_removal(value) is None
     assert decode_polls_removal(packed(10)) is None

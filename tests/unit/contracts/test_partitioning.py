@@ -17,13 +17,13 @@ MURMUR2 = [
     ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
     ("abc", 479470107),
 ]
-"""From the tests of Kafka's own Java client (UtilsTest.testMurmur2)."""
+"""Keys and their hashes in the tests of Kafka's Java client (UtilsTest.testMurmur2)."""
 
 
 @pytest.mark.parametrize(("key", "murmur2"), MURMUR2)
 @pytest.mark.parametrize("partitions", [1, 3, 8, 1000])
 def test_a_key_lies_where_the_java_client_puts_it(key: str, murmur2: int, partitions: int) -> None:
-    # the Java client drops the sign bit, and so shall we
+    # the Java client clears the sign bit
     assert partition_of(key.encode(), partitions) == (murmur2 & 0x7FFFFFFF) % partitions
 
 
@@ -36,7 +36,7 @@ def test_stores_spread_over_all_partitions() -> None:
 
 
 @given(st.binary(), st.integers(1, 1000))
-def test_our_producers_ask_the_same_function(key: bytes, partitions: int) -> None:
+def test_our_producers_use_the_same_function(key: bytes, partitions: int) -> None:
     everyone = list(range(partitions))
     assert _partitioner(key, everyone, everyone[:1]) == partition_of(key, partitions)
 

@@ -1,4 +1,4 @@
-"""Single polls that are decoded together are what each of them is by itself, or are left out."""
+"""Single polls that are decoded together equal those decoded one by one, or are left out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ polls = st.builds(
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A poll of which a few bytes are others, mostly ones that stand in polls."""
+    """Draw a poll in which a few bytes are changed, mostly to bytes that polls contain."""
     value = bytearray(draw(polls))
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(value) - 1))
@@ -52,7 +52,7 @@ values = st.none() | st.binary(max_size=8) | polls | damaged()
 
 
 def decoded(together: Sequence[bytes | None]) -> dict[int, tuple[str, int]]:
-    """The store and the poll of each value that was decoded, by the value's index."""
+    """Return the store and the poll of each decoded value, by the value's index."""
     columns = decode_poll_columns(together)
     rows = zip(columns.indexes.tolist(), columns.store_ids, columns.polls.tolist(), strict=True)
     return {index: (store_id.decode("latin-1"), poll) for index, store_id, poll in rows}
@@ -65,20 +65,22 @@ def decoded(together: Sequence[bytes | None]) -> dict[int, tuple[str, int]]:
 @example([GOOD.replace(b"T12:00:00", b"T24:00:00"), GOOD.replace(b"T12:00:00", b"T23:59:60")])
 @example([GOOD.replace(b"2024-03-10", b"1969-12-31"), GOOD.replace(b"2024-03-10", b"2099-12-31")])
 @example([GOOD.replace(b"-10T", b"-32T"), GOOD.replace(b"-10T", b"-00T")])
-def test_what_is_decoded_together_is_what_each_value_says(together: list[bytes | None]) -> None:
+def test_values_decoded_together_equal_those_decoded_one_by_one(
+    together: list[bytes | None],
+) -> None:
     for index, (store_id, poll) in decoded(together).items():
         if is_canonical(store_id):
             assert decode_packed_polls(together[index]) == (PackedPolls(store_id, [poll]), [])
 
 
 @given(st.lists(polls, max_size=30))
-def test_everything_that_a_producer_of_ours_writes_is_decoded_together(
+def test_all_values_of_our_producers_are_decoded_together(
     together: list[bytes],
 ) -> None:
     assert len(decoded(together)) == len(together)
 
 
-def test_nothing_else_is_decoded_together() -> None:
+def test_no_other_value_is_decoded_together() -> None:
     others = [
         None,
         b"",

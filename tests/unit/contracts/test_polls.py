@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @given(uuids, instants, st.booleans())
-def test_the_form_of_one_poll_is_a_batch_of_one(store: str, instant: int, active: bool) -> None:
+def test_a_single_poll_is_a_batch_of_one(store: str, instant: int, active: bool) -> None:
     value = wire(
         {"store_id": store, "status": status_name(active), "timestamp_utc": format_instant(instant)}
     )
@@ -136,7 +136,7 @@ GOOD_POLLS = st.tuples(instants, st.sampled_from([0, 1])).map(list)
         max_size=20,
     )
 )
-def test_every_poll_is_either_taken_or_refused(items: list[tuple[bool, Any]]) -> None:
+def test_every_poll_is_either_accepted_or_refused(items: list[tuple[bool, Any]]) -> None:
     value = wire({"store_id": STORE, "polls": [item for _, item in items]})
     batch, refused = decode_poll_batch(value)
     assert batch.polls == [(item[0], bool(item[1])) for good, item in items if good]
@@ -162,7 +162,7 @@ def outcome_of(value: bytes) -> Any:
         max_size=3,
     ),
 )
-def test_the_short_way_to_read_a_batch_tells_the_same_as_the_long_one(
+def test_the_fast_way_to_read_a_batch_gives_the_result_of_the_general_way(
     store: str, polls: list[tuple[int, bool]], edits: list[tuple[int, int, bytes]]
 ) -> None:
     value = encode_poll_batch(store, polls)
@@ -170,11 +170,11 @@ def test_the_short_way_to_read_a_batch_tells_the_same_as_the_long_one(
     for position, deleted, inserted in edits:
         start = position % (len(value) + 1)
         value = value[:start] + inserted + value[start + deleted :]
-    found = outcome_of(value)
+    outcome = outcome_of(value)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(poll_records, "_plain_batch", lambda _: None)
-        assert found == outcome_of(value)
+        assert outcome == outcome_of(value)
 
 
 odd_values: st.SearchStrategy[Any] = st.sampled_from(

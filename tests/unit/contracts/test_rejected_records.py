@@ -1,4 +1,4 @@
-"""Whatever stands in a topic: it is read, or it is a RecordError with a reason of one line."""
+"""Any bytes in a topic are either read, or a RecordError with a reason of one line."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS = sorted(DECODERS)
 
 
 def refusal(kind: str, value: bytes) -> str:
-    """Why a record is refused; empty where it is read. Any other exception fails the test."""
+    """Return the reason why a record is refused, or an empty text where it is read."""
     try:
         DECODERS[kind](value)
     except RecordError as error:
@@ -72,7 +72,7 @@ def test_the_good_record_is_read(kind: str) -> None:
         (b"{}", "is missing"),
     ],
 )
-def test_what_is_no_object_is_refused(kind: str, value: bytes | None, reason: str) -> None:
+def test_a_value_that_is_no_object_is_refused(kind: str, value: bytes | None, reason: str) -> None:
     assert reason in reason_of(kind, value)
 
 
@@ -80,7 +80,7 @@ OPTIONAL = {
     ("request", "reference_time"),
     ("event", "reason"),
     ("watermark", "newest_poll"),
-    ("polls", "polls"),  # without it, it is a single poll that lacks its status
+    ("polls", "polls"),  # without polls, the record is a single poll without a status
 }
 
 
@@ -166,7 +166,7 @@ def test_a_field_of_the_wrong_kind_is_refused(kind: str, name: str, bad: Any, re
     assert reason in reason_of(kind, wire(GOOD[kind] | {name: bad}))
 
 
-def test_hours_are_taken_as_a_whole_or_not_at_all() -> None:
+def test_hours_are_accepted_as_a_whole_or_not_at_all() -> None:
     rows = [[0, "09:00", "17:00"]] * MAX_HOURS_ROWS
     assert len(decode_hours(wire({"store_id": STORE, "hours": rows})).hours.rows) == MAX_HOURS_ROWS
     reason = reason_of("hours", wire({"store_id": STORE, "hours": [*rows, *rows[:1]]}))
@@ -178,13 +178,13 @@ def test_no_hours_at_all_is_a_good_record() -> None:
     assert decode_hours(wire({"store_id": STORE, "hours": []})).hours.rows == ()
 
 
-def test_an_unknown_zone_is_a_good_record() -> None:
-    """What an unknown zone means is for the domain to say."""
+def test_an_unknown_timezone_is_a_good_record() -> None:
+    """The domain decides the meaning of an unknown timezone."""
     record = decode_timezone(wire({"store_id": STORE, "timezone_str": " Mars/Base "}))
     assert record.timezone == "Mars/Base"
 
 
-def test_a_request_that_is_no_use_still_says_which_report_to_fail() -> None:
+def test_a_bad_request_still_names_the_report_to_fail() -> None:
     assert report_id_of(wire({"report_id": REPORT.upper(), "store_id": "no"})) == REPORT
     assert report_id_of(wire({"report_id": "no"})) is None
     assert report_id_of(b"\xff") is None
@@ -193,19 +193,19 @@ def test_a_request_that_is_no_use_still_says_which_report_to_fail() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(value=st.binary())
-def test_no_bytes_raise_anything_else(kind: str, value: bytes) -> None:
+def test_no_bytes_raise_another_error(kind: str, value: bytes) -> None:
     assert "\n" not in refusal(kind, value)
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in GOOD[kind]])
 @given(value=json_values)
-def test_no_value_of_a_field_raises_anything_else(kind: str, name: str, value: Any) -> None:
+def test_no_value_of_a_field_raises_another_error(kind: str, name: str, value: Any) -> None:
     assert "\n" not in refusal(kind, wire(GOOD[kind] | {name: value}))
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in GOOD[kind]])
 @pytest.mark.parametrize("depth", [200, 300, 900, 1020])
-def test_no_depth_of_nesting_raises_anything_else(kind: str, name: str, depth: int) -> None:
-    """JSON may nest deeper than Python prints and than orjson writes."""
+def test_no_depth_of_nesting_raises_another_error(kind: str, name: str, depth: int) -> None:
+    """JSON may be nested deeper than Python can print and orjson can write."""
     value = wire(GOOD[kind] | {name: "HERE"}).replace(b'"HERE"', nested_text(depth).encode())
     assert len(refusal(kind, value)) < 200

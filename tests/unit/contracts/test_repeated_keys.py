@@ -1,4 +1,4 @@
-"""A key that stands twice in one object says two things, of which only one could count."""
+"""An object with a repeated key is refused, as only one of the two values could count."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ JSON_TEXTS = st.recursive(
 
 
 def has_repeated_key(text: str) -> bool:
-    """By Python's own reader of JSON, which shows each pair."""
+    """Look for a repeated key with Python's own reader of JSON, which shows each pair."""
     repeated = []
 
     def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def has_repeated_key(text: str) -> bool:
 
 
 @given(JSON_TEXTS)
-def test_it_is_refused_wherever_it_stands(text: str) -> None:
+def test_a_repeated_key_is_refused_at_any_depth(text: str) -> None:
     if has_repeated_key(text):
         with pytest.raises(RepeatedKeyError, match="stands twice in one object"):
             parse_json(text.encode())
@@ -73,7 +73,7 @@ def test_it_is_refused_wherever_it_stands(text: str) -> None:
 
 
 @given(st.lists(st.tuples(SPACES, members(JSON_TEXTS), SPACES).map("".join), max_size=4))
-def test_only_the_items_that_have_one_are_refused(texts: list[str]) -> None:
+def test_only_the_items_with_a_repeated_key_are_refused(texts: list[str]) -> None:
     array = f"[{','.join(texts)}]".encode()
     items = items_or_errors(array, orjson.loads(array))
     assert len(items) == len(texts)
@@ -95,13 +95,13 @@ def test_only_the_items_that_have_one_are_refused(texts: list[str]) -> None:
         '{"a":{"b":1,"b":2}}',
         '[[{"a":1}],[{"a":1,"a":2}]]',
         '[1,{"a":1,"a":2}]',
-        # a quote and a colon within a text make up for none of the keys
+        # a quote and a colon within a text hide no key
         '{"a":"\\":","a":2}',
         '{"a":' * 500 + '{"b":1,"b":2}' + "}" * 500,
         "\ufeff" + '{"a":1,"a":2}',
     ],
 )
-def test_no_layout_hides_it(text: str) -> None:
+def test_no_layout_hides_a_repeated_key(text: str) -> None:
     with pytest.raises(RepeatedKeyError) as refused:
         parse_json(text.encode())
     assert "\n" not in str(refused.value)
@@ -118,7 +118,7 @@ def test_a_long_key_is_shown_in_part() -> None:
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind in KINDS for name in RECORDS[kind]]
 )
-def test_no_record_that_a_client_writes_may_have_one(kind: str, name: str) -> None:
+def test_no_record_of_a_client_may_have_a_repeated_key(kind: str, name: str) -> None:
     text = json.dumps(RECORDS[kind])
     pair = f"{json.dumps(name)}: {json.dumps(RECORDS[kind][name])}"
     decoded_text(kind, text.encode())
@@ -126,12 +126,12 @@ def test_no_record_that_a_client_writes_may_have_one(kind: str, name: str) -> No
         decoded_text(kind, f"{text[:-1]}, {pair}}}".encode())
 
 
-def test_a_batch_as_producers_write_it_is_no_exception() -> None:
+def test_a_batch_in_the_form_of_producers_is_no_exception() -> None:
     value = f'{{"store_id":"{STORE}","polls":[[5,1]],"polls":[[6,1]]}}'.encode()
     with pytest.raises(RecordError, match="the key 'polls' stands twice"):
         decode_poll_batch(value)
 
 
-def test_a_request_that_has_one_can_still_be_failed() -> None:
+def test_a_request_with_a_repeated_key_still_names_the_report_to_fail() -> None:
     value = f'{{"report_id":"{REPORT}","store_id":"{STORE}","store_id":"{STORE}"}}'.encode()
     assert report_id_of(value) == REPORT

@@ -67,14 +67,14 @@ def test_columns_that_are_no_names_are_refused(columns: object) -> None:
 
 @pytest.mark.parametrize("days", ["[]", [1], [{"date": "2024-03-09"}]])
 def test_a_daily_report_without_its_figures_is_refused(days: object) -> None:
-    told = {"store_id": STORE, "columns": ["store_id", "date", "uptime_minutes"], "days": days}
-    document = ReportDocument.decode(told)
+    content = {"store_id": STORE, "columns": ["store_id", "date", "uptime_minutes"], "days": days}
+    document = ReportDocument.decode(content)
     value = encode_event(ReportEvent(REPORT, "complete", 5, report=document))
     with pytest.raises(RecordError):
         decode_event(value)
 
 
-def test_a_request_is_written_as_the_contract_says() -> None:
+def test_a_request_has_the_form_of_the_contract() -> None:
     assert json.loads(encode_request(ReportRequest(REPORT, STORE))) == {
         "report_id": REPORT,
         "store_id": STORE,
@@ -105,8 +105,8 @@ def test_a_null_reference_time_is_none() -> None:
 
 @pytest.mark.parametrize("report", [5, None, [], "x"])
 def test_a_report_that_is_no_object_is_refused(report: object) -> None:
-    told = {"report_id": REPORT, "status": "complete", "at": "2024-03-10T12:00:00Z"}
-    for value in (told, {**told, "report": report}):
+    event = {"report_id": REPORT, "status": "complete", "at": "2024-03-10T12:00:00Z"}
+    for value in (event, {**event, "report": report}):
         with pytest.raises(
             RecordError, match=r"report is missing|report: input should be a valid dictionary"
         ):

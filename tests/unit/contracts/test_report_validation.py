@@ -1,4 +1,4 @@
-"""Values of reports that nobody could answer are refused where a result is read."""
+"""Values of reports that no client could read are refused where a result is decoded."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ WRONG: dict[str, tuple[Any, ...]] = {
 }
 
 
-def window_piece(rows: list[Any]) -> ResultChunk:
+def window_chunk(rows: list[Any]) -> ResultChunk:
     columns, further = WINDOW.columns, extra_columns(WINDOW)
     return ResultChunk(0, 1, "one", 0, 1, 7, rows, {}, {}, columns, further)
 
@@ -68,7 +68,7 @@ def read(report: dict[str, Any]) -> ReportEvent:
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_what_workers_write_is_read_in_every_form(name: str) -> None:
+def test_the_reports_of_workers_are_read_in_every_form(name: str) -> None:
     content = store_content(FORMS[name], detailed=True)
     document = ReportDocument.decode(orjson.loads(orjson.dumps(content)))
 
@@ -81,7 +81,7 @@ def test_what_workers_write_is_read_in_every_form(name: str) -> None:
 @pytest.mark.parametrize(
     ("field", "wrong"), [(field, value) for field, values in WRONG.items() for value in values]
 )
-def test_a_value_that_nobody_could_answer_is_refused(field: str, wrong: Any) -> None:
+def test_a_bad_value_of_a_report_is_refused(field: str, wrong: Any) -> None:
     content = store_content(WINDOW, detailed=True)
     with pytest.raises(RecordError) as refused:
         read({**content, field: wrong})
@@ -94,7 +94,7 @@ def test_a_value_that_nobody_could_answer_is_refused(field: str, wrong: Any) -> 
     ("field", "wrong"),
     [("date", "Monday"), ("start", "soon"), ("uptime_minutes", "5"), ("coverage", True)],
 )
-def test_so_is_one_of_a_day(field: str, wrong: Any) -> None:
+def test_a_bad_value_of_a_day_is_refused(field: str, wrong: Any) -> None:
     content = store_content(FORMS["daily"])
     first, *rest = content["days"]
     with pytest.raises(RecordError):
@@ -102,13 +102,13 @@ def test_so_is_one_of_a_day(field: str, wrong: Any) -> None:
 
 
 @pytest.mark.parametrize("missing", ["timezone", "coverage", "business_hours", "input_offsets"])
-def test_what_earlier_versions_did_not_tell_may_be_missing(missing: str) -> None:
+def test_fields_that_earlier_versions_did_not_write_may_be_missing(missing: str) -> None:
     content = store_content(WINDOW)
     del content[missing]
     assert read(content).report is not None
 
 
-def test_what_later_versions_tell_is_read_as_far_as_a_row_may_hold_it() -> None:
+def test_columns_of_later_versions_are_read_where_a_row_can_hold_them() -> None:
     content = store_content(WINDOW)
     more = {"columns": [*content["columns"], "mood"]}
     for good in ("fine", 5, 0.5, True, None):
@@ -147,9 +147,9 @@ def test_a_row_has_a_bounded_number_of_columns() -> None:
     ],
     ids=str,
 )
-def test_a_piece_that_nobody_could_answer_is_refused(change: dict[str, Any]) -> None:
+def test_a_bad_value_of_a_chunk_is_refused(change: dict[str, Any]) -> None:
     _, rows = fleet_content(WINDOW)
-    event = ReportEvent(REPORT, "running", 7, chunk=window_piece(rows))
+    event = ReportEvent(REPORT, "running", 7, chunk=window_chunk(rows))
     value = orjson.loads(encode_event(event))
     assert decode_event(orjson.dumps(value)).chunk is not None
     value["piece"] |= change
@@ -162,7 +162,7 @@ def test_a_piece_that_nobody_could_answer_is_refused(change: dict[str, Any]) -> 
 def test_a_text_of_a_row_is_one_line(column: int, wrong: Any) -> None:
     _, rows = fleet_content(WINDOW)
     rows[0][column] = wrong
-    event = ReportEvent(REPORT, "running", 7, chunk=window_piece(rows))
+    event = ReportEvent(REPORT, "running", 7, chunk=window_chunk(rows))
     with pytest.raises(RecordError):
         decode_event(encode_event(event))
 

@@ -1,4 +1,4 @@
-"""Which record of a store counts, whatever partitions its records came on."""
+"""The newest record of a store counts, on whichever partitions its records were sent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OTHER = OTHERS[0]
 
 
 class Reader:
-    """A store's zone as whoever reads the log of its partition knows it."""
+    """The timezone of a store, as a reader of its partition's log applies the records."""
 
     def __init__(self) -> None:
         self.zone: str | None = None
@@ -52,7 +52,7 @@ class Reader:
 # -- any order of sending, forwarding and reading again
 
 passed = st.integers(0, 2)
-"""Milliseconds: many records share one."""
+"""Milliseconds that pass between two steps; many records share one."""
 
 steps = st.lists(
     st.one_of(
@@ -66,7 +66,7 @@ steps = st.lists(
 
 
 @given(steps)
-def test_the_record_that_the_broker_took_last_counts(steps: list[tuple[str, int, int]]) -> None:
+def test_the_record_with_the_latest_append_time_counts(steps: list[tuple[str, int, int]]) -> None:
     log, reader = StoreLog(), Reader()
     for what, number, other in steps:
         match what:
@@ -77,7 +77,7 @@ def test_the_record_that_the_broker_took_last_counts(steps: list[tuple[str, int,
             case "read_again":
                 log.read_again(number, other)
             case _:
-                # from any offset on: a group's offsets may go back
+                # from any offset, since the offsets of a group may go back
                 reader.read(log.own[min(number, len(log.own)) :] if reader.writes else log.own)
     log.forward_all()
 
@@ -99,7 +99,7 @@ origins = st.builds(
 def test_reading_and_forwarding_again_writes_nothing(
     steps: list[tuple[str, int, int]], forged: list[tuple[int, RecordOrigin]]
 ) -> None:
-    """Not even where a client writes the header of a worker."""
+    """This holds even where a client writes the header of a worker."""
     log, reader = StoreLog(), Reader()
     for step, (what, number, other) in enumerate(steps):
         for at, claimed in forged:
@@ -123,7 +123,7 @@ def test_reading_and_forwarding_again_writes_nothing(
 
 
 @given(st.lists(st.tuples(st.integers(0, OTHERS[-1]), st.integers(-500, 500))))
-def test_what_is_sent_to_the_right_partition_counts_whatever_the_clock_does(
+def test_the_last_record_on_the_right_partition_counts_whatever_the_clock_does(
     sent: list[tuple[int, int]],
 ) -> None:
     log, reader = StoreLog(), Reader()
@@ -156,14 +156,14 @@ def test_a_newer_record_on_a_wrong_partition_counts() -> None:
 
 
 @pytest.mark.parametrize("first", [OWN, OTHER])
-def test_of_one_millisecond_the_stores_own_partition_counts(first: int) -> None:
+def test_within_one_millisecond_the_record_on_the_right_partition_counts(first: int) -> None:
     log = StoreLog()
     names = {partition: log.send(partition) for partition in (first, OWN + OTHER - first)}
     log.forward(OTHER)
     assert Reader().read(log.own) == names[OWN]
 
 
-def test_of_two_partitions_that_are_both_wrong_the_later_record_counts() -> None:
+def test_the_later_record_of_two_wrong_partitions_counts() -> None:
     log = StoreLog()
     log.send(OTHERS[0])
     right = log.send(OTHERS[1], passed=1)
@@ -172,7 +172,7 @@ def test_of_two_partitions_that_are_both_wrong_the_later_record_counts() -> None
     assert Reader().read(log.own) == right
 
 
-def test_of_records_that_were_sent_together_to_a_wrong_partition_the_last_counts() -> None:
+def test_the_last_of_several_records_on_a_wrong_partition_counts() -> None:
     log = StoreLog()
     log.send(OTHER)
     right = log.send(OTHER)
@@ -184,7 +184,7 @@ def test_of_records_that_were_sent_together_to_a_wrong_partition_the_last_counts
     assert reader.read(log.own) == right
 
 
-def test_on_a_wrong_partition_too_the_offsets_count_where_the_clock_goes_back() -> None:
+def test_offsets_decide_on_a_wrong_partition_where_the_clock_goes_back() -> None:
     log = StoreLog()
     log.clock += 50
     log.send(OTHER)
@@ -194,7 +194,7 @@ def test_on_a_wrong_partition_too_the_offsets_count_where_the_clock_goes_back() 
     assert Reader().read(log.own) == right
 
 
-def test_the_same_content_again_keeps_off_what_came_in_between() -> None:
+def test_a_repeated_content_counts_over_the_records_in_between() -> None:
     log = StoreLog()
     log.send(OWN)
     log.send(OTHER, passed=1)
@@ -208,7 +208,7 @@ def test_the_same_content_again_keeps_off_what_came_in_between() -> None:
 
 
 def test_a_fact_of_an_earlier_version_is_replaced_and_reading_from_the_beginning_is_right() -> None:
-    """Tables of earlier versions do not say which record a fact was read from."""
+    """Tables of earlier versions have no record of where a fact was read."""
     log = StoreLog()
     log.send(OTHER)
     right = log.send(OWN, passed=1)
@@ -218,7 +218,7 @@ def test_a_fact_of_an_earlier_version_is_replaced_and_reading_from_the_beginning
     assert reader.read(log.own) == right
 
 
-def test_reading_again_what_a_client_forged_changes_nothing() -> None:
+def test_a_forged_record_that_is_read_again_changes_nothing() -> None:
     log, reader = StoreLog(), Reader()
     log.forge(RecordOrigin(4_000, OTHER, 1 << 60))
     log.send(OWN, passed=1)
@@ -228,7 +228,7 @@ def test_reading_again_what_a_client_forged_changes_nothing() -> None:
     assert reader.read(log.own) == right
 
 
-def test_a_topic_that_was_made_anew_counts_although_its_offsets_begin_again() -> None:
+def test_a_topic_that_was_created_again_counts_although_its_offsets_begin_again() -> None:
     log = StoreLog()
     for _ in range(5):
         log.send(OWN, passed=1)
@@ -244,7 +244,7 @@ def test_a_topic_that_was_made_anew_counts_although_its_offsets_begin_again() ->
 
 
 def forged(**claimed: Any) -> FakeRecord:
-    """A record at 2000 ms with a header that no worker wrote."""
+    """Return a record at 2000 ms with a header that no worker wrote."""
     origin = {"append_time_ms": 1500, "partition": OTHER, "offset": 3} | claimed
     return carrying(orjson.dumps(origin))
 
@@ -270,7 +270,7 @@ def test_an_origin_is_read_back() -> None:
 
 
 def test_the_origin_is_where_the_record_was_read() -> None:
-    """What a client claims in a record that is forwarded goes no further."""
+    """The header of a client is dropped when its record is forwarded."""
     record = replace(forged(append_time_ms=1), partition=OTHERS[1])
     assert origin_of(record) == RecordOrigin(2000, OTHERS[1], 7)
 
@@ -303,7 +303,7 @@ def test_a_time_later_than_the_records_own_is_not_believed() -> None:
         carrying(b"[" * 5000),
     ],
 )
-def test_what_no_worker_can_have_written_counts_as_no_header(record: FakeRecord) -> None:
+def test_a_header_that_no_worker_can_have_written_is_ignored(record: FakeRecord) -> None:
     assert Revision.of(record) == SENT_THERE
 
 
@@ -315,8 +315,8 @@ def test_what_no_worker_can_have_written_counts_as_no_header(record: FakeRecord)
         forged(partition=OWN, offset=(1 << 63) - 1, append_time_ms=(1 << 63) - 1),
     ],
 )
-def test_no_header_keeps_a_later_record_away(record: FakeRecord) -> None:
-    """Neither one on the right partition, nor one that was forwarded."""
+def test_no_header_stops_a_later_record(record: FakeRecord) -> None:
+    """A later record counts both on the right partition and after it was forwarded."""
     current = Revision.of(record).superseding(None)
     for later in (
         FakeRecord("topic", b"value", partition=OWN, offset=8, timestamp=2000, key=b"key"),

@@ -1,4 +1,4 @@
-"""What this product writes, it reads back exactly."""
+"""All records that the product writes read back exactly."""
 
 from __future__ import annotations
 
@@ -38,51 +38,51 @@ if TYPE_CHECKING:
 
 
 @given(wire.poll_batches)
-def test_polls(batch: PollBatch) -> None:
+def test_polls_read_back(batch: PollBatch) -> None:
     assert decode_poll_batch(encode_poll_batch(batch.store_id, batch.polls)) == (batch, [])
 
 
 @given(wire.uuids, wire.instants, st.booleans())
-def test_a_single_poll(store_id: str, instant: int, active: bool) -> None:
+def test_a_single_poll_reads_back(store_id: str, instant: int, active: bool) -> None:
     batch = PollBatch(store_id, [(instant, active)])
     assert decode_poll_batch(encode_poll(store_id, instant, active=active)) == (batch, [])
 
 
 @given(wire.hours_records)
-def test_hours(record: HoursRecord) -> None:
+def test_hours_read_back(record: HoursRecord) -> None:
     assert decode_hours(encode_hours(record.store_id, record.hours.rows)) == record
 
 
 @given(wire.zone_records)
-def test_zones(record: TimezoneRecord) -> None:
+def test_timezones_read_back(record: TimezoneRecord) -> None:
     assert decode_timezone(encode_timezone(record.store_id, record.timezone)) == record
 
 
 @given(wire.store_records)
-def test_stores(record: StoreRecord) -> None:
+def test_stores_read_back(record: StoreRecord) -> None:
     assert decode_store(encode_store(record)) == record
 
 
 @given(wire.watermarks)
-def test_watermarks(watermark: Watermark) -> None:
+def test_watermarks_read_back(watermark: Watermark) -> None:
     assert decode_watermark(encode_watermark(watermark)) == watermark
 
 
 @given(wire.report_requests)
-def test_report_requests(request: ReportRequestRecord) -> None:
+def test_report_requests_read_back(request: ReportRequestRecord) -> None:
     written = encode_request(request)
     assert decode_request(written) == request
     assert report_id_of(written) == request.report_id
 
 
 @given(wire.report_events)
-def test_report_events(event: ReportEvent) -> None:
+def test_report_events_read_back(event: ReportEvent) -> None:
     assert decode_event(encode_event(event)) == event
 
 
 @given(wire.dead_letters)
-def test_dead_letters(letter: DeadLetter) -> None:
-    assert decode_dead_letter(encode_dead_letter(letter)) == letter
+def test_dead_letters_read_back(dead_letter: DeadLetter) -> None:
+    assert decode_dead_letter(encode_dead_letter(dead_letter)) == dead_letter
 
 
 @given(st.binary(), st.binary())
@@ -92,8 +92,8 @@ def test_dead_letters(letter: DeadLetter) -> None:
 def test_a_dead_letter_keeps_any_bytes_and_is_always_json(original: bytes, key: bytes) -> None:
     written = encode_dead_letter(DeadLetter({"file": "a.csv", "line": 3}, "why", original, key))
     json.loads(written)
-    letter = decode_dead_letter(written)
-    assert (letter.original, letter.key) == (original, key)
+    dead_letter = decode_dead_letter(written)
+    assert (dead_letter.original, dead_letter.key) == (original, key)
 
 
 def test_a_dead_letter_of_text_can_be_read_by_people() -> None:
@@ -112,20 +112,22 @@ def test_the_same_fault_has_the_same_dead_letter_key() -> None:
     again = DeadLetter(source, "another", b"y", b"key")
     assert dead_letter_key(first) == dead_letter_key(again) == b"store-status/3/70"
     assert dead_letter_key(DeadLetter({"file": "a.csv", "line": 3}, "", b"")) == b"a.csv/3"
-    told: dict[str, str | int] = {
+    of_file: dict[str, str | int] = {
         "file": "a.csv",
         "line": 3,
         "kind": "polls",
         "columns": "status,store_id,timestamp_utc",
     }
-    assert dead_letter_key(DeadLetter(told, "", b"")) == b"a.csv/3", "how to read it is no place"
+    assert dead_letter_key(DeadLetter(of_file, "", b"")) == b"a.csv/3", (
+        "the columns are no part of the key"
+    )
     of_http: dict[str, str | int] = {"http": "7c9e", "item": 2, "path": "/status"}
     assert dead_letter_key(DeadLetter(of_http, "", b"")) == b"7c9e/2//status"
 
 
-def test_a_dead_letter_says_that_it_was_cut_only_where_it_was() -> None:
-    letter = DeadLetter({"file": "a.csv", "line": 3}, "why", b"x", truncated=True)
-    assert json.loads(encode_dead_letter(letter))["truncated"] is True
+def test_a_dead_letter_is_marked_as_truncated_only_where_it_is() -> None:
+    dead_letter = DeadLetter({"file": "a.csv", "line": 3}, "why", b"x", truncated=True)
+    assert json.loads(encode_dead_letter(dead_letter))["truncated"] is True
     earlier = b'{"source":{"file":"a.csv","line":3},"reason":"why","original":"x","key":null}'
     assert decode_dead_letter(earlier) == DeadLetter({"file": "a.csv", "line": 3}, "why", b"x")
 
@@ -145,12 +147,12 @@ def test_a_dead_letter_says_that_it_was_cut_only_where_it_was() -> None:
         b'{"source":{},"reason":"why","original":null,"key":{"base64":7}}',
     ],
 )
-def test_what_is_no_dead_letter_is_refused(value: bytes | None) -> None:
+def test_a_bad_dead_letter_is_refused(value: bytes | None) -> None:
     with pytest.raises(RecordError):
         decode_dead_letter(value)
 
 
-def test_the_forms_that_the_contract_fixes() -> None:
+def test_records_have_the_forms_of_the_contract() -> None:
     store = wire.STORE
     assert json.loads(encode_poll_batch(store, [(5, True), (6, False)])) == {
         "store_id": store,

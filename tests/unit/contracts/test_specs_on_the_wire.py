@@ -1,4 +1,4 @@
-"""What a request says of the figures that it wants, and ISO 8601 durations."""
+"""A request carries the spec of its report, and ISO 8601 durations."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def wire(**fields: Any) -> bytes:
     return json.dumps({"report_id": REPORT, "store_id": STORE, **fields}).encode()
 
 
-def test_a_form_is_written_as_far_as_it_says_something() -> None:
+def test_a_request_has_only_the_fields_that_differ_from_the_default() -> None:
     form = ReportSpec(start=NOON, daily=True)
     request = ReportRequest(REPORT, STORE, spec=form, details=("timeline", "incidents"))
     assert json.loads(encode_request(request)) == {
@@ -76,12 +76,12 @@ def test_any_client_may_name_the_end_and_the_details_in_any_order() -> None:
         ({"details": [["timeline"]]}, "details are not of"),
     ],
 )
-def test_what_cannot_be_used_is_refused(fields: dict[str, Any], reason: str) -> None:
+def test_a_bad_field_is_refused(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(RecordError, match=reason):
         decode_request(wire(**fields))
 
 
-def test_two_requests_are_about_the_same_only_in_the_same_form() -> None:
+def test_requests_with_different_specs_have_different_fingerprints() -> None:
     requests: list[ReportRequestRecord] = [
         ReportRequest(REPORT, STORE),
         ReportRequest(REPORT, STORE, spec=ReportSpec(daily=True)),
@@ -109,7 +109,7 @@ def test_two_requests_are_about_the_same_only_in_the_same_form() -> None:
         ("P0D", 0),
     ],
 )
-def test_durations(text: str, duration: int) -> None:
+def test_a_duration_is_read(text: str, duration: int) -> None:
     assert parse_iso_duration(text) == duration
 
 
@@ -117,7 +117,7 @@ def test_durations(text: str, duration: int) -> None:
     "text",
     ["", "P", "PT", "P1DT", "7d", "P1Y", "P1M", "-P1D", "P1.5D", "PT1.1234567S", "P1H", 5, None],
 )
-def test_what_is_no_duration(text: object) -> None:
+def test_a_text_that_is_no_duration_is_refused(text: object) -> None:
     with pytest.raises(RecordError, match="not a duration"):
         parse_iso_duration(text)
 

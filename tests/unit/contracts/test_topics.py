@@ -44,8 +44,8 @@ def test_the_topics_of_the_contract_exist_once_each() -> None:
     }
 
 
-def test_all_that_one_worker_owns_of_a_store_is_copartitioned() -> None:
-    """Facts, requests and the table itself: else a report would miss a store's facts."""
+def test_all_topics_by_store_are_copartitioned() -> None:
+    """Otherwise the worker that computes a report would not own the facts of its store."""
     together = [*SOURCE_TOPICS, REPORT_REQUESTS, REPORT_RESULTS, changelog(FACTS_TABLE)]
     settings = Settings.from_environment({}, partitions=13)
     assert {spec.partitions(settings) for spec in together} == {13}
@@ -53,7 +53,7 @@ def test_all_that_one_worker_owns_of_a_store_is_copartitioned() -> None:
 
 
 @pytest.mark.parametrize("name", ["watermarks", "dead-letters"])
-def test_a_topic_that_nobody_divides_has_one_partition(name: str) -> None:
+def test_a_topic_without_stores_has_one_partition(name: str) -> None:
     assert TOPICS[name].partitions(Settings.from_environment({}, partitions=13)) == 1
 
 
@@ -70,12 +70,12 @@ def test_a_topic_that_nobody_divides_has_one_partition(name: str) -> None:
         (CHANGELOG, "compact"),
     ],
 )
-def test_cleanup(name: str, cleanup: str) -> None:
+def test_each_topic_has_its_cleanup_policy(name: str, cleanup: str) -> None:
     assert configs(name)["cleanup.policy"] == cleanup
 
 
 @pytest.mark.parametrize("name", ["store-business-hours", "store-timezones", "stores", CHANGELOG])
-def test_what_is_compacted_never_expires(name: str) -> None:
+def test_a_compacted_topic_never_expires(name: str) -> None:
     assert "retention.ms" not in configs(name)
 
 
@@ -87,15 +87,15 @@ def test_reports_are_kept_as_long_as_the_setting_says(name: str) -> None:
 
 
 def test_no_status_of_a_report_is_compacted_away_before_it_expires() -> None:
-    kept = configs("report-results", report_retention=parse_duration("30d"))
-    assert kept["min.compaction.lag.ms"] == kept["retention.ms"] == milliseconds("30d")
+    config = configs("report-results", report_retention=parse_duration("30d"))
+    assert config["min.compaction.lag.ms"] == config["retention.ms"] == milliseconds("30d")
 
 
 @pytest.mark.parametrize(
-    ("name", "kept"), [("store-status", "7d"), ("dead-letters", "30d"), ("watermarks", "1h")]
+    ("name", "retention"), [("store-status", "7d"), ("dead-letters", "30d"), ("watermarks", "1h")]
 )
-def test_other_retention_is_fixed(name: str, kept: str) -> None:
-    assert configs(name)["retention.ms"] == milliseconds(kept)
+def test_other_retention_is_fixed(name: str, retention: str) -> None:
+    assert configs(name)["retention.ms"] == milliseconds(retention)
 
 
 @pytest.mark.parametrize("spec", ALL_TOPICS, ids=lambda spec: spec.name)
@@ -108,7 +108,7 @@ def test_two_copies_hold_a_record_where_there_are_three(
 
 
 @pytest.mark.parametrize("spec", ALL_TOPICS, ids=lambda spec: spec.name)
-def test_the_broker_dates_what_comes_from_outside(spec: TopicSpec) -> None:
+def test_the_broker_dates_every_record_but_those_of_the_changelog(spec: TopicSpec) -> None:
     dated = spec.configs(DEFAULT)["message.timestamp.type"]
     assert dated == ("CreateTime" if spec.name == CHANGELOG else "LogAppendTime")
 

@@ -41,15 +41,15 @@ CLOSED: Mapping[str, tuple[str, ...]] = {
     REPORT_REQUESTS.name: ("request", "stores request", "fleet request", "part request"),
     STORE_QUERIES.name: ("request", "stores request", "fleet request", "part request"),
 }
-"""What clients write; `latest-polls` has the form of a poll."""
+"""The kinds of record that clients write; `latest-polls` has the form of a poll."""
 
 OPEN = {
     STORES.name: "two versions may run side by side",
-    REPORT_RESULTS.name: "likewise",
-    QUERY_RESULTS.name: "likewise",
-    WATERMARKS.name: "likewise",
-    WEBHOOKS.name: "likewise",
-    DEAD_LETTERS.name: "likewise",
+    REPORT_RESULTS.name: "written by workers and the API",
+    QUERY_RESULTS.name: "written by workers and the API",
+    WATERMARKS.name: "written by workers and the API",
+    WEBHOOKS.name: "written by workers and the API",
+    DEAD_LETTERS.name: "written by workers and the API",
     changelog(FACTS_TABLE).name: "binary, and the workers' own",
 }
 
@@ -75,7 +75,7 @@ def decoded_text(kind: str, text: bytes) -> Any:
     return DECODERS.get(kind, DECODERS["request"])(text)
 
 
-def test_every_topic_is_one_or_the_other() -> None:
+def test_every_topic_either_refuses_or_ignores_unknown_fields() -> None:
     assert CLOSED.keys() | OPEN.keys() == RECORD_MODELS.keys()
     assert not CLOSED.keys() & OPEN.keys()
 
@@ -103,7 +103,7 @@ def test_an_unknown_field_is_refused_and_named(kind: str, name: str) -> None:
         ("stores request", {"scope": "fleet"}),
     ],
 )
-def test_what_belongs_to_another_record_is_refused(kind: str, other: dict[str, Any]) -> None:
+def test_a_field_of_another_kind_of_record_is_refused(kind: str, other: dict[str, Any]) -> None:
     with pytest.raises(RecordError, match=r"unknown fields|only one of them"):
         decoded(kind, {**RECORDS[kind], **other})
 
@@ -125,10 +125,10 @@ def test_the_fields_that_are_known_are_those_of_the_published_model(model: Any, 
     assert set(known) - published <= {"part", "parts", "end"}
 
 
-def test_what_only_this_product_writes_may_have_more() -> None:
+def test_records_of_the_product_may_have_unknown_fields() -> None:
     for kind in ("store", "event", "watermark"):
         assert decoded(kind, {**GOOD[kind], "later": 1}) == decoded(kind, GOOD[kind])
     webhook = Webhook(REPORT, "https://hooks.example.com/", 5)
     assert decode_webhook(encode_webhook(webhook)[:-1] + b',"later":1}') == webhook
-    letter = decode_dead_letter(b'{"source":{},"reason":"r","original":null,"later":1}')
-    assert decode_dead_letter(encode_dead_letter(letter)) == letter
+    dead_letter = decode_dead_letter(b'{"source":{},"reason":"r","original":null,"later":1}')
+    assert decode_dead_letter(encode_dead_letter(dead_letter)) == dead_letter

@@ -18,7 +18,7 @@ marks = st.builds(
 @pytest.mark.parametrize(
     ("one", "other", "newest"), [(None, None, None), (7, None, 7), (None, 7, 7), (7, 9, 9)]
 )
-def test_the_newest_poll_of_both_is_kept(
+def test_the_newest_poll_of_two_watermarks_counts(
     one: int | None, other: int | None, newest: int | None
 ) -> None:
     joined = Watermark("t", 0, 1, one).joined(Watermark("t", 0, 1, other))
@@ -26,14 +26,14 @@ def test_the_newest_poll_of_both_is_kept(
 
 
 @given(st.lists(marks, min_size=1), st.randoms(use_true_random=False))
-def test_it_only_advances_whatever_order_it_is_heard_in(
-    heard: list[Watermark], random: object
+def test_a_watermark_only_advances_in_any_order_of_records(
+    received: list[Watermark], random: object
 ) -> None:
     joined = None
-    for mark in heard:
+    for mark in received:
         before, joined = joined, mark.joined(joined)
         assert before is None or joined.applied >= before.applied
-    shuffled = list(heard)
+    shuffled = list(received)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     again = None
     for mark in [*shuffled, *shuffled]:
@@ -69,7 +69,7 @@ def test_the_newest_poll_goes_back_when_its_store_is_removed(newest: int | None)
     assert after.joined(before) == before.joined(after) == after
 
 
-def test_the_number_of_stores_is_that_of_the_further_one() -> None:
+def test_the_number_of_stores_is_that_of_the_later_watermark() -> None:
     before, after = Watermark("t", 0, 4, stores=7), Watermark("t", 0, 5, stores=6)
     assert after.joined(before).stores == before.joined(after).stores == 6
     assert decode_watermark(encode_watermark(after)) == after

@@ -1,4 +1,4 @@
-"""Records as they may stand on the wire: strategies for good ones, a table of bad ones."""
+"""Records as bytes: strategies for good ones, and one good record of every kind."""
 
 from __future__ import annotations
 
@@ -63,12 +63,12 @@ def wire(content: Any) -> bytes:
 
 
 def unchecked_hours(store_id: str, rows: Any) -> bytes:
-    """A record of business hours with rows of any kind, as a client may write it."""
+    """Return a record of business hours with rows of any kind, as a client may write it."""
     return wire({"store_id": store_id, "hours": rows})
 
 
 def nested(depth: int) -> Any:
-    """A list in a list in a list ..."""
+    """Return a list in a list in a list, `depth` lists in all."""
     value: list[Any] = []
     for _ in range(depth - 1):
         value = [value]
