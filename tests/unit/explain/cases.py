@@ -1,4 +1,4 @@
-"""Reports as the product makes them, and topics that a test fills, for the tests of this folder."""
+"""Reports as the product makes them, and topics that a test fills, for the tests beside it."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ OTHER = "00000000-0000-4000-8000-000000000000"
 SETTINGS = Settings.from_environment({}, partitions=4)
 PARTITION = partition_of(STORE.encode(), SETTINGS.partitions)
 
-TAKEN_MS = 4_000_000_000_000
-"""When the broker took every record."""
+APPEND_TIME_MS = 4_000_000_000_000
+"""The append time of every record, ms."""
 
-FORMS = (
+SPECS = (
     ReportSpec(),
     ReportSpec(exact=True),
     ReportSpec(duration=DAY + 7 * HOUR),
@@ -64,7 +64,7 @@ FORMS = (
     ReportSpec(duration=3 * DAY + 11, daily=True),
     ReportSpec(duration=3 * DAY + 11, daily=True, exact=True),
 )
-forms: st.SearchStrategy[ReportSpec] = st.sampled_from(FORMS)
+specs: st.SearchStrategy[ReportSpec] = st.sampled_from(SPECS)
 
 
 def settings_of(case: Case) -> Settings:
@@ -75,7 +75,7 @@ def settings_of(case: Case) -> Settings:
 
 @dataclass
 class Topics:
-    """What the topics hold of the store's partition; other partitions are empty."""
+    """The records of the store's partition on all topics; other partitions are empty."""
 
     oldest: int = 0
     records: dict[str, list[FakeRecord]] = field(
@@ -85,7 +85,7 @@ class Topics:
     def add(self, topic: str, value: bytes, headers: Sequence[tuple[str, bytes]] = ()) -> None:
         records = self.records[topic]
         offset = self.oldest + len(records) if topic == STORE_STATUS.name else len(records)
-        records.append(FakeRecord(topic, value, TAKEN_MS, offset, PARTITION, headers))
+        records.append(FakeRecord(topic, value, APPEND_TIME_MS, offset, PARTITION, headers))
 
     def add_polls(self, *polls: Poll, store_id: str = STORE) -> None:
         for instant, active in polls:
@@ -104,7 +104,7 @@ class Topics:
 
 
 class FakeReader:
-    """Reads topics of a test."""
+    """Reads the topics of a test."""
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
@@ -115,7 +115,7 @@ class FakeReader:
 
 
 def topics_of(case: Case) -> Topics:
-    """The facts of a case, one record a poll."""
+    """Return topics with the facts of a case, one record per poll."""
     topics = Topics()
     topics.add_polls((case.reference, True), store_id=OTHER)
     topics.add_polls(*case.polls)
@@ -125,7 +125,7 @@ def topics_of(case: Case) -> Topics:
 
 
 def offsets_of(topics: Topics) -> dict[str, int]:
-    """Behind all that the topics hold."""
+    """Return the end offsets of the topics."""
     return {
         name: len(records) + (topics.oldest if name == STORE_STATUS.name else 0)
         for name, records in topics.records.items()
@@ -133,41 +133,41 @@ def offsets_of(topics: Topics) -> dict[str, int]:
 
 
 def report_of(
-    case: Case, form: ReportSpec, offsets: dict[str, int], *, of_many: bool = False
+    case: Case, spec: ReportSpec, offsets: dict[str, int], *, of_many: bool = False
 ) -> dict[str, Any]:
-    """The JSON form as the product answers it."""
+    """Return the report in the JSON form that the product gives."""
     settings = settings_of(case)
     tz = resolve_timezone(case.timezone_name, settings.default_timezone)
-    start, end = form.span(case.reference)
+    start, end = spec.span(case.reference)
     facts = StoreFacts(WeeklyHours.from_rows(case.rows), tz, poll_set(case.polls))
     rules = PollRules(settings.lookback, case.default_active, settings.stale_after)
-    rows = rows_of(form, STORE, facts, case.reference, rules)
+    rows = rows_of(spec, STORE, facts, case.reference, rules)
     stripped = [(day, opens.strip(), closes.strip()) for day, opens, closes in case.rows]
     store = StoreProvenance(str(tz), stripped or None, hours_version(encode_rows(stripped)))
-    basis = common_provenance(settings)
+    provenance = common_provenance(settings)
     by_partition = {topic: {str(PARTITION): offset} for topic, offset in offsets.items()}
     if not of_many:
         states = states_of(facts, start, end, rules)
         whole = ReportRow([], states.poll_counts()[0], states.coverage()[0])
         return store_document(
-            form,
+            spec,
             rows,
             store,
             whole,
             reference_time=case.reference,
-            provenance=basis,
+            provenance=provenance,
             input_offsets=by_partition,
             lost_input=[],
             details={},
         ).fields
-    fields = (*form.columns, *extra_columns(form))
-    told = [dict(zip(fields, row, strict=True)) for row in chunk_rows(rows, store)]
+    fields = (*spec.columns, *extra_columns(spec))
+    entries = [dict(zip(fields, row, strict=True)) for row in chunk_rows(rows, store)]
     return {
         "reference_time": format_instant(case.reference),
-        **basis,
+        **provenance,
         "input_offsets": by_partition,
-        "columns": list(form.columns),
-        "reports": [{**told[0], "store_id": OTHER}, *told],
+        "columns": list(spec.columns),
+        "reports": [{**entries[0], "store_id": OTHER}, *entries],
     }
 
 

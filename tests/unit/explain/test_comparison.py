@@ -17,16 +17,16 @@ from stream_app.domain.timestamps import DAY, HOUR, MINUTE
 from stream_app.errors import StoreUptimeError
 from tests.strategies import Case, cases
 from tests.unit.explain.cases import (
-    FORMS,
+    APPEND_TIME_MS,
     OTHER,
     PARTITION,
+    SPECS,
     STORE,
-    TAKEN_MS,
     Topics,
     comparison_of,
-    forms,
     offsets_of,
     report_of,
+    specs,
     topics_of,
 )
 
@@ -38,11 +38,11 @@ CASE = Case(HOURS, "Europe/Berlin", [(NOON - DAY, True), (NOON - HOUR, False)], 
 
 
 @usual
-@given(cases(), forms, st.booleans())
-def test_what_the_product_reports_agrees(case: Case, form: ReportSpec, of_many: bool) -> None:
-    """The closed form against the walk: each form, any hours, zone, polls and clock change."""
+@given(cases(), specs, st.booleans())
+def test_a_report_of_the_product_agrees(case: Case, spec: ReportSpec, of_many: bool) -> None:
+    """The closed form agrees with the walk in every case and for every spec."""
     topics = topics_of(case)
-    content = report_of(case, form, offsets_of(topics), of_many=of_many)
+    content = report_of(case, spec, offsets_of(topics), of_many=of_many)
 
     comparison = asyncio.run(comparison_of(content, topics, STORE if of_many else None))
 
@@ -50,19 +50,17 @@ def test_what_the_product_reports_agrees(case: Case, form: ReportSpec, of_many: 
 
 
 def figures_of(content: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    """Every figure of a report of one store, as the object and the field that has it."""
+    """Return every figure of a report of one store, as the object and the field that has it."""
     rows = content.get("days", [content])
     fields = [name for name in content["columns"] if "time_" in name and name != "reference_time"]
     return [(row, name) for row in rows for name in (*fields, "polls_counted")]
 
 
 @few
-@given(cases(), forms, st.data())
-def test_a_figure_that_was_changed_differs(
-    case: Case, form: ReportSpec, data: st.DataObject
-) -> None:
+@given(cases(), specs, st.data())
+def test_a_changed_figure_differs(case: Case, spec: ReportSpec, data: st.DataObject) -> None:
     topics = topics_of(case)
-    content = copy.deepcopy(report_of(case, form, offsets_of(topics)))
+    content = copy.deepcopy(report_of(case, spec, offsets_of(topics)))
     row, name = data.draw(st.sampled_from(figures_of(content)))
     row[name] += 1
 
@@ -75,12 +73,12 @@ def test_a_figure_that_was_changed_differs(
     )
 
 
-@pytest.mark.parametrize("form", FORMS)
-async def test_what_no_poll_backs_counts_too(form: ReportSpec) -> None:
+@pytest.mark.parametrize("spec", SPECS)
+async def test_time_that_no_poll_covers_is_compared_too(spec: ReportSpec) -> None:
     topics = topics_of(CASE)
-    content = report_of(CASE, form, offsets_of(topics))
-    row = content["days"][0] if form.daily else content
-    name = form.unknown_columns[-1]
+    content = report_of(CASE, spec, offsets_of(topics))
+    row = content["days"][0] if spec.daily else content
+    name = spec.unknown_columns[-1]
     row[name] += 1
 
     comparison = await comparison_of(content, topics)
@@ -89,23 +87,23 @@ async def test_what_no_poll_backs_counts_too(form: ReportSpec) -> None:
     assert any(reason.startswith(name) for reason in comparison.reasons)
 
 
-@pytest.mark.parametrize("form", FORMS)
-async def test_a_report_of_an_earlier_version_tells_nothing_of_it_and_agrees(
-    form: ReportSpec,
+@pytest.mark.parametrize("spec", SPECS)
+async def test_a_report_of_an_earlier_version_without_that_time_agrees(
+    spec: ReportSpec,
 ) -> None:
     topics = topics_of(CASE)
-    content = report_of(CASE, form, offsets_of(topics))
+    content = report_of(CASE, spec, offsets_of(topics))
     for row in content.get("days", [content]):
-        for name in form.unknown_columns:
+        for name in spec.unknown_columns:
             del row[name]
 
     assert (await comparison_of(content, topics)).outcome == "agrees"
 
 
-@pytest.mark.parametrize("form", FORMS)
-async def test_coverage_counts_too(form: ReportSpec) -> None:
+@pytest.mark.parametrize("spec", SPECS)
+async def test_coverage_is_compared_too(spec: ReportSpec) -> None:
     topics = topics_of(CASE)
-    content = report_of(CASE, form, offsets_of(topics))
+    content = report_of(CASE, spec, offsets_of(topics))
     content["coverage"] = 0.5
 
     comparison = await comparison_of(content, topics)
@@ -114,16 +112,16 @@ async def test_coverage_counts_too(form: ReportSpec) -> None:
     assert comparison.reasons[0].startswith("coverage is 0.5 in the report and ")
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("spec", SPECS)
 @pytest.mark.parametrize("of_many", [False, True])
-async def test_polls_just_beyond_the_input_offset_may_be_in(
-    form: ReportSpec, of_many: bool
+async def test_polls_just_beyond_the_input_offset_may_be_in_the_report(
+    spec: ReportSpec, of_many: bool
 ) -> None:
     topics = topics_of(CASE)
     offsets = offsets_of(topics) | {STORE_STATUS.name: 2}
-    # what came later still changes nothing that was reported
+    # a later poll changes no reported figure
     topics.add_polls((NOON - 2 * HOUR, False))
-    content = report_of(CASE, form, offsets, of_many=of_many)
+    content = report_of(CASE, spec, offsets, of_many=of_many)
 
     comparison = await comparison_of(content, topics, STORE)
 
@@ -135,7 +133,7 @@ async def test_polls_just_beyond_the_input_offset_may_be_in(
     ]
 
 
-async def test_later_polls_of_that_time_are_not_of_the_report() -> None:
+async def test_later_polls_of_that_time_are_not_in_the_report() -> None:
     topics = topics_of(CASE)
     offsets = offsets_of(topics)
     topics.add_polls((NOON - 30 * MINUTE, True))
@@ -145,7 +143,7 @@ async def test_later_polls_of_that_time_are_not_of_the_report() -> None:
     assert (comparison.outcome, comparison.notes) == ("agrees", [])
 
 
-async def test_polls_that_the_topic_no_longer_holds() -> None:
+async def test_a_report_of_polls_that_the_topic_lost_cannot_be_recomputed() -> None:
     topics = Topics(oldest=17)
     topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, HOURS))
     topics.add(STORE_TIMEZONES.name, encode_timezone(STORE, CASE.timezone_name))
@@ -160,7 +158,7 @@ async def test_polls_that_the_topic_no_longer_holds() -> None:
     ]
 
 
-async def test_a_topic_that_has_lost_others_only_is_enough() -> None:
+async def test_a_topic_that_lost_only_other_polls_is_enough() -> None:
     topics = topics_of(CASE)
     topics.oldest = 17
     for number, record in enumerate(topics.records[STORE_STATUS.name]):
@@ -174,7 +172,7 @@ async def test_a_topic_that_has_lost_others_only_is_enough() -> None:
     ]
 
 
-async def test_another_release_of_the_zones() -> None:
+async def test_a_report_with_another_timezone_release_cannot_be_recomputed() -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, ReportSpec(), offsets_of(topics)) | {"tzdata_version": "1999a"}
 
@@ -186,7 +184,7 @@ async def test_another_release_of_the_zones() -> None:
     )
 
 
-async def test_hours_that_the_topic_does_not_have() -> None:
+async def test_a_report_with_hours_that_the_topic_does_not_have_differs() -> None:
     topics = topics_of(CASE)
     case = CASE._replace(rows=[(0, "01:00", "02:00")])
 
@@ -197,10 +195,10 @@ async def test_hours_that_the_topic_does_not_have() -> None:
 
 
 @pytest.mark.parametrize("newer", [False, True])
-async def test_what_was_forwarded_counts_if_the_broker_took_it_later(newer: bool) -> None:
+async def test_a_forwarded_record_counts_if_its_append_time_is_later(newer: bool) -> None:
     topics = topics_of(CASE)
     other = CASE._replace(rows=[(0, "01:00", "02:00")], timezone_name="Asia/Tokyo")
-    origin = RecordOrigin(TAKEN_MS + (1 if newer else -1), PARTITION + 1, 5)
+    origin = RecordOrigin(APPEND_TIME_MS + (1 if newer else -1), PARTITION + 1, 5)
     headers = [(ORIGIN_HEADER, encode_origin(origin))]
     topics.add(STORE_BUSINESS_HOURS.name, encode_hours(STORE, other.rows), headers)
     topics.add(STORE_TIMEZONES.name, encode_timezone(STORE, other.timezone_name), headers)
@@ -213,7 +211,7 @@ async def test_what_was_forwarded_counts_if_the_broker_took_it_later(newer: bool
         assert comparison.outcome == outcome
 
 
-async def test_hours_that_are_not_those_of_their_version() -> None:
+async def test_a_report_with_hours_of_another_version_differs() -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, ReportSpec(), offsets_of(topics)) | {"hours_version": "0" * 12}
 
@@ -223,7 +221,7 @@ async def test_hours_that_are_not_those_of_their_version() -> None:
     assert comparison.reasons[0] == "hours_version is not that of the report's business hours"
 
 
-async def test_hours_of_which_only_newer_ones_are_left() -> None:
+async def test_a_report_of_one_store_needs_no_hours_of_the_topic() -> None:
     topics = topics_of(CASE)
     offsets = offsets_of(topics)
     topics.records[STORE_BUSINESS_HOURS.name].clear()
@@ -241,7 +239,7 @@ async def test_hours_of_which_only_newer_ones_are_left() -> None:
     assert "holds no business hours of version" in many.reasons[0]
 
 
-async def test_another_zone() -> None:
+async def test_a_report_with_another_timezone_differs() -> None:
     topics = topics_of(CASE)
     case = CASE._replace(timezone_name="UTC")
 
@@ -253,7 +251,7 @@ async def test_another_zone() -> None:
     ]
 
 
-async def test_a_store_that_nothing_names_but_polls() -> None:
+async def test_a_store_with_polls_only_agrees() -> None:
     case = CASE._replace(rows=[], timezone_name="America/Chicago")
     topics = Topics()
     topics.add_polls(*case.polls)
@@ -285,14 +283,14 @@ async def test_records_that_the_worker_refuses_do_not_count() -> None:
         ("11111111-1111-4111-8111-111111111111", "is not in the report"),
     ],
 )
-async def test_a_report_of_many_needs_the_store(store: str | None, reason: str) -> None:
+async def test_a_report_of_many_stores_needs_the_store(store: str | None, reason: str) -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, ReportSpec(), offsets_of(topics), of_many=True)
     with pytest.raises(StoreUptimeError, match=reason):
         await comparison_of(content, topics, store)
 
 
-async def test_a_report_of_another_store() -> None:
+async def test_a_report_of_another_store_is_an_error() -> None:
     topics = topics_of(CASE)
     with pytest.raises(StoreUptimeError, match=f"is of store {STORE}, not of {OTHER}"):
         await comparison_of(report_of(CASE, ReportSpec(), offsets_of(topics)), topics, OTHER)
@@ -310,7 +308,9 @@ async def test_a_report_of_another_store() -> None:
         ({"columns": ["wrong"]}, "wrong is missing"),
     ],
 )
-async def test_a_report_that_tells_too_little(change: dict[str, Any], reason: str) -> None:
+async def test_a_report_with_missing_fields_is_an_error(
+    change: dict[str, Any], reason: str
+) -> None:
     topics = topics_of(CASE)
     content = report_of(CASE, ReportSpec(), offsets_of(topics)) | change
     with pytest.raises(StoreUptimeError, match=reason):
