@@ -28,7 +28,7 @@ given = parser.parse_args()
 def peer(root: Path, ending: str, options: str = "") -> None:
     folder = root / "benchmarks" / "peers" / "floor"
     folder.mkdir(parents=True)
-    # a package of its own, not the one of this repository
+    # another package `benchmarks` than that of this repository
     (root / "benchmarks" / "__init__.py").touch()
     (folder / "__main__.py").write_text(PEER.replace("given =", f"{options}given =") + ending)
 
@@ -68,7 +68,7 @@ async def test_a_peer_that_cannot_run_says_what_to_install(root: Path) -> None:
 async def test_a_peer_that_is_missing_is_an_error(root: Path) -> None:
     with pytest.raises(BenchmarkError, match="benchmarks/peers/floor is missing") as raised:
         await measured(root)
-    # a note alone would leave the exit code 0
+    # after a `NotRunError` the exit code would be 0
     assert not isinstance(raised.value, NotRunError)
 
 
@@ -84,39 +84,39 @@ async def test_a_peer_gets_its_options(root: Path, monkeypatch: pytest.MonkeyPat
     assert await measured(root) == {"seconds": 1, "on": 1}
 
 
-def test_the_costs_of_a_poll_include_what_the_broker_wrote_for_it() -> None:
+def test_the_costs_of_a_poll_include_those_of_the_broker() -> None:
     broker = {"broker_cpu": 0.5, "broker_written_bytes": 600.0}
     costs = per_poll({"seconds": 1, "cpu": 2.0, "written_bytes": 400.0}, broker, polls=100)
     assert costs == broker | {"cpu_per_million": 20_000, "written_per_poll": 10}
-    # a peer that does not know what it took has no such figure
+    # a peer that does not measure its costs has no such figures
     assert per_poll({"seconds": 1}, broker, polls=100) == broker
 
 
-async def test_a_peer_that_fails_is_an_error_with_its_last_words(root: Path) -> None:
+async def test_a_peer_that_fails_is_an_error_with_its_last_line(root: Path) -> None:
     peer(root, 'sys.exit("the state is wrong")')
     with pytest.raises(BenchmarkError, match="floor ended with 1: the state is wrong"):
         await measured(root)
 
 
-async def test_a_peer_that_says_nothing_is_an_error(root: Path) -> None:
+async def test_a_peer_without_a_result_is_an_error(root: Path) -> None:
     peer(root, "")
     with pytest.raises(BenchmarkError, match="floor ended with 0"):
         await measured(root)
 
 
-def test_every_run_begins_with_another_way() -> None:
+def test_every_run_begins_with_another_system() -> None:
     runs = [rotated(list(comparison.WAYS), run) for run in range(len(comparison.WAYS))]
     assert [ways[0] for ways in runs] == list(comparison.WAYS)
     assert all(sorted(ways) == sorted(comparison.WAYS) for ways in runs)
 
 
-def test_every_target_is_of_a_figure() -> None:
+def test_every_target_belongs_to_a_figure() -> None:
     targets = {figure.name: figure.least for figure in comparison.LINE.figures if figure.least}
     rates = {f"{shape}_ours_rate": rate for shape, rate in comparison.LEAST_RATES.items()}
     assert targets == comparison.LEAST_RATIOS | rates
 
 
-def test_ratios_are_times_ours_of_the_same_run() -> None:
+def test_a_ratio_is_the_figure_of_a_peer_divided_by_ours_of_the_same_run() -> None:
     figures = {"live_ours_seconds": 2.0, "live_quix_seconds": 5.0, "bulk_floor_seconds": 1.0}
     assert dict(ratios("live", figures)) == {"live_quix_ratio": 2.5}
     figures |= {"live_polls": 6.0, "live_ours_cpu": 0.5, "live_quix_cpu": 2.0}

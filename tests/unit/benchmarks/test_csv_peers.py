@@ -1,4 +1,4 @@
-"""DuckDB's and polars' scripts give the domain's figures, for every store and every rule."""
+"""The scripts of DuckDB and polars compute the figures of the domain, for every store and rule."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def expected(stores: list[Store]) -> str:
 
 
 async def figures_of(tool: str, folder: Path, stores: list[Store]) -> str:
-    # make bench alone installs it
+    # only `make bench` installs it
     if importlib.util.find_spec(tool) is None:
         pytest.skip(f"{tool} is not installed: make bench installs it")
     await run_tool(tool, files_of(folder, stores), folder)
@@ -113,7 +113,7 @@ def at(text: str) -> int:
 
 
 def always_up(reference: int) -> list[tuple[int, bool]]:
-    """A poll at the reference time, which sets it, and one before the lookback of the week."""
+    """Return an active poll before the week and its lookback, and one at the reference time."""
     return [(reference - WEEK - HOUR, True), (reference, True)]
 
 
@@ -156,7 +156,7 @@ async def test_a_worked_case_has_the_domains_figures(
     stores = [
         Store(always_up(reference), hours),
         Store([(reference - 3 * HOUR, True)]),
-        # no polls, and none in the lookback
+        # a store without polls, and one whose poll is before the lookback
         Store([], hours),
         Store([(reference - WEEK - HOUR - 1, True)]),
         # two polls at one instant, in either order
@@ -201,13 +201,13 @@ def random_store(chance: Random, reference: int) -> Store:
 
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("moment", ["2024-03-12T03:04:05.678901", "2024-11-05T23:59:59.999999"])
-async def test_all_of_many_random_stores_have_the_domains_figures(
+async def test_many_random_stores_have_the_domains_figures(
     tool: str, moment: str, tmp_path: Path
 ) -> None:
     chance, reference = Random(moment), at(moment)
     stores = [random_store(chance, reference) for _ in range(300)]
     stores.append(Store([(reference, True)]))
-    # a store that nothing names does not exist
+    # a store without polls, hours and timezone does not exist
     stores = [store for store in stores if store.polls or store.hours or store.zone is not None]
 
     assert await figures_of(tool, tmp_path, stores) == expected_sorted(stores)
@@ -252,7 +252,7 @@ def changed(**figures: float) -> dict[str, tuple[float, ...]]:
         REPORT | {store_id(3): REPORT[store_id(1)]},
     ],
 )
-def test_a_tool_with_one_wrong_missing_or_further_store_has_no_figures(
+def test_a_tool_with_one_wrong_missing_or_additional_store_has_no_figures(
     theirs: dict[str, tuple[float, ...]], tmp_path: Path
 ) -> None:
     bench = a_bench(tmp_path)

@@ -10,18 +10,18 @@ from benchmarks.http import KeepAlive, load, request, split_answer
 ANSWER = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\nServer: x\r\n\r\nok"
 
 
-def test_a_request_says_how_long_its_body_is() -> None:
+def test_a_request_has_the_length_of_its_body() -> None:
     assert request("GET", "/a") == b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
     assert b"Content-Length: 2\r\n\r\n{}" in request("POST", "/a", b"{}")
     assert request("POST", "/a").endswith(b"Content-Length: 0\r\n\r\n")
 
 
 @pytest.mark.parametrize("cut", range(len(ANSWER)))
-def test_an_answer_is_whole_or_not_there(cut: int) -> None:
+def test_an_incomplete_answer_is_not_read(cut: int) -> None:
     assert split_answer(ANSWER[:cut]) is None
 
 
-def test_what_follows_an_answer_is_kept() -> None:
+def test_bytes_after_an_answer_are_returned() -> None:
     assert split_answer(ANSWER + b"HTTP") == (202, b"ok", b"HTTP")
 
 
@@ -31,7 +31,7 @@ def test_an_answer_without_a_length_is_refused() -> None:
 
 
 async def serve(statuses: list[int], seen: list[bytes]) -> asyncio.Server:
-    """A server that answers each request with the next status, the last one for ever."""
+    """Start a server that answers each request with the next status, and repeats the last one."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while head := await reader.readuntil(b"\r\n\r\n"):
@@ -52,7 +52,7 @@ def port_of(server: asyncio.Server) -> int:
     return int(server.sockets[0].getsockname()[1])
 
 
-async def test_a_load_counts_what_was_accepted_apart_from_the_rest() -> None:
+async def test_a_load_counts_accepted_requests_apart_from_other_answers() -> None:
     seen: list[bytes] = []
     async with await serve([429, 202], seen) as server:
         requests = (request("POST", f"/{n}") for n in range(10))
@@ -60,7 +60,7 @@ async def test_a_load_counts_what_was_accepted_apart_from_the_rest() -> None:
     assert result.statuses == {429: 1, 202: 9}
     assert result.accepted == len(result.latencies) == 9
     assert result.refused == b"ok"
-    # each request once, whichever connection took it
+    # each request is sent once, on any connection
     paths = sorted(int(head.split()[1][1:]) for head in seen)
     assert paths == list(range(10))
 

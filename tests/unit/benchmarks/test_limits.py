@@ -1,4 +1,4 @@
-"""The physical limits, the distances to them, and the limit of live posts."""
+"""The physical limits, the distances to them, and the limit of live posts are computed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def store_result(folder: Path, line: str, **figures: float) -> None:
     write_result(Result(line, line, {}, "2024-01-01T00:00:00", [figures]), folder)
 
 
-def test_limits_are_rates_of_what_was_done(tmp_path: Path) -> None:
+def test_limits_are_measured_rates(tmp_path: Path) -> None:
     assert physical_limits.copy_rate(1 << 20) > 1 << 20
     assert physical_limits.write_rate(tmp_path, 1 << 20) > 0
     assert list(tmp_path.iterdir()) == []
@@ -47,23 +47,23 @@ def test_a_distance_is_the_time_divided_by_that_of_the_limit(tmp_path: Path) -> 
     )
 
 
-def test_a_rate_is_as_many_times_below_its_limit(tmp_path: Path) -> None:
+def test_the_distance_of_a_rate_is_the_limit_divided_by_it(tmp_path: Path) -> None:
     store_result(tmp_path, "http-pings", single_mixed=5000, single_mixed_bare=20_000)
     assert "| posts/s | 5,000 | 20,000 | 4 |" in distances_section(tmp_path)
 
 
-def test_what_is_not_measured_is_named(tmp_path: Path) -> None:
+def test_a_distance_that_is_not_measured_is_named(tmp_path: Path) -> None:
     assert distances_section(tmp_path) == "Not measured yet.\n"
     store_result(tmp_path, "http-pings", single_mixed=5000, single_mixed_bare=20_000)
     assert "- one report of all 4,559 stores: not measured yet" in distances_section(tmp_path)
 
 
-def test_every_figure_of_a_distance_is_one_of_a_line(
+def test_every_figure_of_a_distance_belongs_to_a_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # `polls` and the like are kept with the runs and have no row
-    kept = {"polls", "input_bytes", "bulk_polls", "live_polls"}
-    known = {line.name: {figure.name for figure in line.figures} | kept for line in LINES}
+    # these figures are stored with the runs and have no row
+    without_row = {"polls", "input_bytes", "bulk_polls", "live_polls"}
+    known = {line.name: {figure.name for figure in line.figures} | without_row for line in LINES}
     read: set[tuple[str, str]] = set()
 
     def median(_: Medians, line: str, figure: str) -> float:
@@ -86,7 +86,9 @@ async def test_bare_aiohttp_answers_as_the_product_does() -> None:
             assert (await response.json())["accepted"] == 2
 
 
-async def test_product_and_bare_aiohttp_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_product_and_bare_aiohttp_are_measured_in_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     order: list[str] = []
 
     async def product(_: Bench) -> dict[str, float]:
@@ -110,7 +112,7 @@ async def test_product_and_bare_aiohttp_take_turns(monkeypatch: pytest.MonkeyPat
     assert order == ["product", "bare", "bare", "product"]
 
 
-def test_made_up_stores_have_a_week_of_polls_and_a_timezone_each() -> None:
+def test_generated_stores_have_a_week_of_polls_and_a_timezone_each() -> None:
     records = list(records_of_stores(20))
     polls = [(key, value) for spec, key, value in records if spec is STORE_STATUS]
     assert len(polls) == len({key for key, _ in polls}) == 20
@@ -119,5 +121,5 @@ def test_made_up_stores_have_a_week_of_polls_and_a_timezone_each() -> None:
         batch, rejected = decode_poll_batch(value)
         assert (batch.store_id, rejected, len(set(batch.polls))) == (key.decode(), [], POLLS)
     assert records == list(records_of_stores(20))
-    # every partition has some
+    # every partition has stores
     assert len({partition_of(key, 8) for _, key, _ in records_of_stores(200)}) == 8

@@ -37,7 +37,7 @@ def column(path: Path, name: str) -> list[str]:
         return [row[name] for row in csv.DictReader(file)]
 
 
-def test_inputs_are_the_same_for_everyone(tmp_path: Path) -> None:
+def test_inputs_are_the_same_on_every_machine(tmp_path: Path) -> None:
     one = make_inputs(tmp_path / "one", stores=20, days=1)
     other = make_inputs(tmp_path / "other", stores=20, days=1)
     for name in ("status", "hours", "zones"):
@@ -47,7 +47,7 @@ def test_inputs_are_the_same_for_everyone(tmp_path: Path) -> None:
     assert set(column(one.zones, "store_id")) == set(store_ids(20))
 
 
-def test_all_published_hours_and_zones_are_in_the_whole_data_set(tmp_path: Path) -> None:
+def test_all_published_hours_and_timezones_are_in_the_whole_data_set(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path, stores=REAL_STORES, days=0.01)
     with gzip.open(DATA / "timezones.csv.gz", "rt", newline="") as file:
         published = {row["store_id"] for row in csv.DictReader(file)}
@@ -55,11 +55,11 @@ def test_all_published_hours_and_zones_are_in_the_whole_data_set(tmp_path: Path)
     assert set(column(inputs.hours, "store_id")) <= published
 
 
-def test_made_up_stores_have_hours_and_a_zone_too(tmp_path: Path) -> None:
+def test_generated_stores_have_hours_and_a_timezone_too(tmp_path: Path) -> None:
     inputs = make_inputs(tmp_path, stores=REAL_STORES + 30, days=0.01)
-    made_up = set(store_ids(REAL_STORES + 30)[-30:])
-    assert made_up <= set(column(inputs.zones, "store_id"))
-    assert made_up <= set(column(inputs.hours, "store_id"))
+    generated = set(store_ids(REAL_STORES + 30)[-30:])
+    assert generated <= set(column(inputs.zones, "store_id"))
+    assert generated <= set(column(inputs.hours, "store_id"))
 
 
 def test_pings_are_a_minute_apart_and_past() -> None:
@@ -90,11 +90,11 @@ def test_batches_of_one_store_hold_a_hundred_polls_of_it() -> None:
     for items in batches:
         assert len({item["store_id"] for item in items}) == 1
         assert len({item["timestamp_utc"] for item in items}) == len(items) == BATCH
-    # the second round goes on where the first one ended
+    # the second round of batches continues the times of the first
     assert max(item["timestamp_utc"] for item in batches[0]) < batches[2][0]["timestamp_utc"]
 
 
-def test_records_carry_one_poll_each_that_the_worker_takes() -> None:
+def test_each_record_has_one_poll_that_the_worker_accepts() -> None:
     records = list(poll_records(store_ids(2), 3))
     polls = set()
     for store_id, value in records:
@@ -106,13 +106,17 @@ def test_records_carry_one_poll_each_that_the_worker_takes() -> None:
 
 def test_a_record_is_visible_with_the_first_watermark_past_it() -> None:
     # offsets   0  1  2        watermark  1 at 10 s, 3 at 12 s
-    here, there = ("store-status", 0), ("store-status", 1)
-    advances = [Advance(9, there, 7), Advance(10, here, 1), Advance(12, here, 3)]
+    partition_0, partition_1 = ("store-status", 0), ("store-status", 1)
+    advances = [
+        Advance(9, partition_1, 7),
+        Advance(10, partition_0, 1),
+        Advance(12, partition_0, 3),
+    ]
     acknowledged = [
-        Acknowledged(9.5, here, 0),
-        Acknowledged(9.5, here, 1),
-        Acknowledged(11.0, here, 2),
-        Acknowledged(9.5, there, 6),  # read of later than of the watermark
+        Acknowledged(9.5, partition_0, 0),
+        Acknowledged(9.5, partition_0, 1),
+        Acknowledged(11.0, partition_0, 2),
+        Acknowledged(9.5, partition_1, 6),  # acknowledged after its watermark was read
     ]
     assert visible_delays(acknowledged, advances) == [0.5, 2.5, 1.0, 0.0]
 
@@ -123,7 +127,7 @@ def test_a_ping_of_a_busy_store_costs_no_more_writes_than_one_of_a_quiet_store()
     assert minutes.bytes > 8
 
 
-def test_cpu_is_read_behind_a_name_with_spaces_and_brackets() -> None:
+def test_cpu_is_read_after_a_name_with_spaces_and_brackets() -> None:
     fields = "S 1 1 1 0 -1 4194304 10 0 0 0 70 30 0 0 20 0 1 0"
     assert ticks_of(f"42 (a (b) c) {fields}") == 100
 

@@ -1,4 +1,4 @@
-"""The checks of peers: the sample, the comparison, and their result files."""
+"""The checks of peers take a sample, compare it, and write result files."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def expected_polls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     return expected_polls
 
 
-def test_the_sample_is_a_fortieth_of_the_stores_or_so_and_always_the_same() -> None:
+def test_the_sample_is_about_a_fortieth_of_the_stores_and_always_the_same() -> None:
     sampled = [store for store in store_ids(STORES) if is_checked(store)]
 
     assert 90 < len(sampled) < 160
-    # CRC-32 in every language
+    # peers in other languages compute the same CRC-32
     assert is_checked(STORE)
     assert not is_checked(OTHER)
 
@@ -53,26 +53,26 @@ def test_a_set_that_differs_ends_the_peer(result: dict[str, list[int]]) -> None:
         check(a_job(), result)
 
 
-def test_nothing_to_compare_is_no_success(expected_polls: dict[str, list[int]]) -> None:
+def test_a_check_without_a_store_fails(expected_polls: dict[str, list[int]]) -> None:
     expected_polls.clear()
     with pytest.raises(SystemExit, match="0 of 0"):
         check(a_job(), {})
 
 
-def test_a_run_leaves_its_figures_and_one_that_cannot_be_its_reason(tmp_path: Path) -> None:
+def test_a_run_writes_its_figures_or_the_reason_why_it_cannot_run(tmp_path: Path) -> None:
     done, missing = a_job(tmp_path / "done.json"), a_job(tmp_path / "missing.json")
     done.done(1.5, 121, cpu=1.25)
     missing.not_run("apt install it")
 
-    def left(name: str) -> Any:
+    def written(name: str) -> Any:
         return json.loads((tmp_path / name).read_text())
 
-    assert left("done.json") == {"seconds": 1.5, "checked_stores": 121, "cpu": 1.25}
-    assert left("missing.json") == {"not_run": "apt install it"}
+    assert written("done.json") == {"seconds": 1.5, "checked_stores": 121, "cpu": 1.25}
+    assert written("missing.json") == {"not_run": "apt install it"}
 
 
 @pytest.mark.parametrize("package", sorted({peer.package for peer in PEERS.values()}))
-def test_every_peer_is_there_with_what_it_needs(package: str) -> None:
+def test_every_peer_has_all_its_files(package: str) -> None:
     folder = ROOT / "benchmarks" / "peers" / package
 
     assert (folder / "__main__.py").exists()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_nothing_is_drawn_of_nothing(tmp_path: Path) -> None:
+def test_no_plot_is_drawn_without_results(tmp_path: Path) -> None:
     assert write_plots(tmp_path) == []
 
 
@@ -29,7 +29,7 @@ def test_a_result_without_the_largest_factor_is_drawn_up_to_the_others() -> None
     assert measured_factors(result) == list(FACTORS[:-1])
 
 
-def test_without_matplotlib_it_says_what_to_do(
+def test_without_matplotlib_the_error_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = {

@@ -55,7 +55,7 @@ def test_the_document_has_a_section_for_every_line(tmp_path: Path) -> None:
         assert f"<!-- bench {name} -->" in text
 
 
-def test_lines_have_names_of_their_own_and_so_have_their_figures() -> None:
+def test_lines_have_different_names_and_so_have_their_figures() -> None:
     names = [line.name for line in registry.LINES]
     assert len(set(names)) == len(names)
     for line in registry.LINES:
@@ -70,14 +70,14 @@ def test_lines_that_share_a_deployment_stand_together() -> None:
     )
 
 
-def test_targets_show_what_is_met_and_what_is_missed(tmp_path: Path) -> None:
+def test_targets_are_shown_as_met_or_missed(tmp_path: Path) -> None:
     store_result(tmp_path, "latency", {"p50": 3.0, "p99": 11.0})
     text = targets_section(tmp_path)
     assert "| half of the reports within | ms | 3 | 3 | 3 | <= 4 | met |" in text
     assert "| 99 of 100 within | ms | 11 | 11 | 11 | <= 10 | **missed** |" in text
 
 
-def test_a_line_that_was_not_measured_says_why(tmp_path: Path) -> None:
+def test_a_line_that_was_not_measured_shows_the_reason(tmp_path: Path) -> None:
     store_result(tmp_path, "fleet", problem="no such endpoint")
     fleet = next(line for line in registry.LINES if line.name == "fleet")
     assert "- not measured: no such endpoint" in line_section(fleet, tmp_path)
@@ -99,28 +99,28 @@ def test_ratios_show_peers_against_ours_and_name_those_that_did_not_run(tmp_path
     assert "- Kafka Streams, live: not run: install Java" in text
 
 
-def test_a_small_deployment_is_one_of_each() -> None:
+def test_a_small_deployment_is_one_worker_and_one_api() -> None:
     small = size(COSTS, stores=100, interval=MINUTE, retention=400 * DAY)
     assert (small.workers, small.apis, small.partitions) == (1, 1, 8)
 
 
-def test_a_large_deployment_runs_at_half_of_what_was_measured() -> None:
+def test_a_large_deployment_runs_at_half_of_the_measured_rate() -> None:
     # 20,000 polls/s: 10,000 a worker at the most, planned at 5,000
     large = size(COSTS, stores=20_000, interval=SECOND, retention=DAY)
     assert (large.workers, large.apis, large.partitions) == (4, 14, 16)
 
 
-def test_disk_is_the_source_the_compacted_state_and_what_is_not_compacted_yet() -> None:
+def test_the_disk_holds_the_source_the_compacted_state_and_uncompacted_records() -> None:
     one = size(COSTS, stores=1, interval=SECOND, retention=10 * DAY)
-    week, kept = 7 * 86_400, 10 * 86_400
-    assert one.worker_disk == kept * 10
-    assert one.broker_disk == week * 150 + 2 * kept * 10 + week * 100
+    week, retained = 7 * 86_400, 10 * 86_400
+    assert one.worker_disk == retained * 10
+    assert one.broker_disk == week * 150 + 2 * retained * 10 + week * 100
 
 
-def test_what_is_not_compacted_is_bounded_by_the_segments() -> None:
+def test_uncompacted_records_are_bounded_by_the_segments() -> None:
     large = size(COSTS, stores=1_000_000, interval=SECOND, retention=0)
-    rest = large.broker_disk - large.rate * 7 * 86_400 * COSTS.source_bytes
-    assert rest == large.partitions * sizing.SEGMENT_BYTES
+    uncompacted = large.broker_disk - large.rate * 7 * 86_400 * COSTS.source_bytes
+    assert uncompacted == large.partitions * sizing.SEGMENT_BYTES
 
 
 def test_sizing_needs_measured_costs(tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_sizing_needs_measured_costs(tmp_path: Path) -> None:
         measured_costs(tmp_path)
 
 
-def test_sizing_takes_the_medians(tmp_path: Path) -> None:
+def test_sizing_uses_the_medians(tmp_path: Path) -> None:
     live = {"source_bytes_per_poll": 2.0, "changelog_bytes_per_poll": 3.0}
     store_result(tmp_path, "kafka-pings", *({"drain_rate": n, **live} for n in (1.0, 5.0, 6.0)))
     store_result(tmp_path, "http-pings", {"single_mixed": 4.0})

@@ -29,32 +29,32 @@ def result(*runs: dict[str, float], **more: object) -> Result:
     return Result("walk", "a walk", {"cpus": "2"}, "2024-01-01T00:00:00", list(runs), **more)  # type: ignore[arg-type]
 
 
-def test_spread_has_the_middle_of_odd_and_even_numbers_of_runs() -> None:
+def test_spread_has_the_median_of_odd_and_even_numbers_of_runs() -> None:
     assert Spread.of([3.0, 1.0, 2.0]) == Spread(1.0, 2.0, 3.0)
     assert Spread.of([1.0, 2.0]) == Spread(1.0, 1.5, 2.0)
 
 
-def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_results_read_back_as_they_were_written(tmp_path: Path) -> None:
     written = result({"seconds": 1.5}, {"seconds": 2.5}, notes=["a peer is missing"], problem="no")
     write_result(written, tmp_path)
     assert read_result("walk", tmp_path) == written
 
 
-def test_no_result_where_nothing_was_measured(tmp_path: Path) -> None:
+def test_a_line_without_a_measurement_has_no_result(tmp_path: Path) -> None:
     assert read_result("walk", tmp_path) is None
 
 
-def test_a_row_a_figure_with_the_verdict_on_the_median() -> None:
-    found = rows(LINE, result({"seconds": 1.0, "rate": 10}, {"seconds": 9.0, "rate": 30}))
-    assert found == [
+def test_each_figure_is_a_row_with_the_verdict_on_the_median() -> None:
+    table = rows(LINE, result({"seconds": 1.0, "rate": 10}, {"seconds": 9.0, "rate": 30}))
+    assert table == [
         ("a walk", "how long", "s", "1", "5", "9", "<= 2", "MISSED"),
         ("", "how much", "polls/s", "10", "20", "30", "", ""),
     ]
 
 
-def test_what_was_not_measured_is_a_row_with_its_reason() -> None:
-    found = rows(LINE, result(problem="no broker", notes=["quix: not run"]))
-    assert [row[1] for row in found] == ["quix: not run", "not measured: no broker"]
+def test_a_line_that_was_not_measured_is_a_row_with_its_reason() -> None:
+    table = rows(LINE, result(problem="no broker", notes=["quix: not run"]))
+    assert [row[1] for row in table] == ["quix: not run", "not measured: no broker"]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,9 @@ def test_what_was_not_measured_is_a_row_with_its_reason() -> None:
         (Figure("a", "a", "s"), 9, None),
     ],
 )
-def test_targets(figure: Figure, value: float, met: bool | None) -> None:
+def test_a_figure_meets_or_misses_its_target(
+    figure: Figure, value: float, met: bool | None
+) -> None:
     assert figure.met(value) is met
 
 

@@ -32,7 +32,7 @@ async def fails_in_part(bench: Bench) -> Mapping[str, float]:
     return {"run": bench.run}
 
 
-async def test_every_line_is_measured_and_kept_whatever_became_of_the_others(
+async def test_every_line_is_measured_and_stored_even_if_others_fail(
     tmp_path: Path,
 ) -> None:
     lines = [
@@ -41,23 +41,23 @@ async def test_every_line_is_measured_and_kept_whatever_became_of_the_others(
         Line("well", "a title", FIGURES, numbered),
         Line("once", "", FIGURES, numbered, most_runs=1),
     ]
-    said: list[str] = []
-    found = await run_lines(lines, runs=2, results=tmp_path, say=said.append)
-    assert [result.values("run") for result in found] == [[0], [0, 1], [0, 1], [0]]
-    assert [result.problem for result in found] == ["no room", "a peer failed", "", ""]
-    assert found[2].notes == ["said in every run"]
-    assert found[2].machine["python"]
-    for line, result in zip(lines, found, strict=True):
-        kept = read_result(line.name, tmp_path)
-        assert kept is not None
-        assert (kept.values("run"), kept.problem) == (result.values("run"), result.problem)
+    printed: list[str] = []
+    measured = await run_lines(lines, runs=2, results=tmp_path, say=printed.append)
+    assert [result.values("run") for result in measured] == [[0], [0, 1], [0, 1], [0]]
+    assert [result.problem for result in measured] == ["no room", "a peer failed", "", ""]
+    assert measured[2].notes == ["said in every run"]
+    assert measured[2].machine["python"]
+    for line, result in zip(lines, measured, strict=True):
+        stored = read_result(line.name, tmp_path)
+        assert stored is not None
+        assert (stored.values("run"), stored.problem) == (result.values("run"), result.problem)
 
 
-async def test_what_is_done_is_said_with_the_line_and_the_run(tmp_path: Path) -> None:
-    said: list[str] = []
+async def test_each_figure_is_printed_with_its_line_and_run(tmp_path: Path) -> None:
+    printed: list[str] = []
     lines = [Line("part-fails", "", FIGURES, fails_in_part), Line("well", "", FIGURES, numbered)]
-    await run_lines(lines, runs=2, results=tmp_path, say=said.append)
-    assert said == [
+    await run_lines(lines, runs=2, results=tmp_path, say=printed.append)
+    assert printed == [
         "part-fails 1/2: failed: a peer failed",
         "part-fails 1/2: number of the run 0",
         "part-fails 2/2: failed: a peer failed",
