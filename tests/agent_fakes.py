@@ -289,6 +289,7 @@ class RecordingPublisher(Publisher):
         self.unregistered: list[bytes] = []
         self.watermarks: list[Watermark] = []
         self.restores: list[RestoreStatus] = []
+        self.watermarks_in_flight: asyncio.Future[None] | None = None
         self.watermark_error: BaseException | None = None
         self.on_register: Callable[[], None] = lambda: None
 
@@ -337,6 +338,8 @@ class RecordingPublisher(Publisher):
         if error is not None:
             raise error
         self.watermarks += watermarks
+        if self.watermarks_in_flight is not None:
+            await self.watermarks_in_flight
 
 
 @dataclass

@@ -7,6 +7,7 @@ derived from the facts table: after a crash or a move it is read from there agai
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -32,8 +33,11 @@ if TYPE_CHECKING:
     from stream_app.worker.latest_polls import LatestPollPublisher
     from stream_app.worker.publisher import Publisher
 
-WATERMARK_SECONDS: Final = 0.02
-"""Seconds after which watermarks that moved are published: many records share one."""
+WATERMARK_SECONDS: Final = 0.005
+"""Seconds between the acknowledgement of watermarks and the next ones, at the least.
+
+The watermarks of all chunks that are applied meanwhile go together.
+"""
 
 POSITION_SECONDS: Final = 1.0
 """Seconds between two writes of source positions to the changelog."""
@@ -158,6 +162,7 @@ class OwnedPartitions:
         self._commit_tracker = commit_tracker
         self._owned: dict[int, OwnedPartition] = {}
         self._moved: set[TopicPartition] = set()
+        self._any_moved = asyncio.Event()
         self._last_heartbeat = self._last_positions = float("-inf")
         self._task = PeriodicTask("watermarks", WATERMARK_SECONDS, self._publish)
 
@@ -278,9 +283,14 @@ class OwnedPartitions:
         self._progress.advance(self._watermark(partition, topic))
         partition.moved.set()
         self._moved.add(TopicPartition(topic, partition.number))
+        self._any_moved.set()
 
     async def _publish(self) -> None:
-        """Publish the watermarks that moved, or all of them where a heartbeat is due."""
+        """Publish the watermarks once one has moved, or all of them when a heartbeat is due.
+
+        It returns when the broker holds them, so that no further ones pile up behind them.
+        """
+        await self._wait_for_work()
         now = asyncio.get_running_loop().time()
         last_heartbeat, self._last_heartbeat = self._last_heartbeat, float("-inf")
         heartbeat = now - last_heartbeat >= HEARTBEAT_SECONDS
@@ -290,6 +300,13 @@ class OwnedPartitions:
         await self._publish_watermarks(heartbeat=heartbeat)
         # a step that fails leaves a heartbeat due: what it was to publish is in that
         self._last_heartbeat = now if heartbeat else last_heartbeat
+
+    async def _wait_for_work(self) -> None:
+        """Wait until a watermark has moved, or a heartbeat or a write of positions is due."""
+        due = min(self._last_heartbeat + HEARTBEAT_SECONDS, self._last_positions + POSITION_SECONDS)
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                await self._any_moved.wait()
 
     def write_positions(self, partitions: Iterable[OwnedPartition]) -> list[Batch]:
         """Write how far the sources are in the changelog, behind the facts that they led to.
@@ -320,6 +337,7 @@ class OwnedPartitions:
             else self._moved
         )
         self._moved = set()
+        self._any_moved.clear()
         watermarks = [
             self._watermark(partition, topic)
             for topic, number in partitions

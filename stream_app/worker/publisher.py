@@ -171,15 +171,22 @@ class Publisher:
             self._registrations.discard(sent)
 
     async def publish_watermarks(self, watermarks: Iterable[Watermark]) -> None:
-        """Publish watermarks, after every store that they cover is registered."""
+        """Publish watermarks, after every store that they cover is registered.
+
+        It returns when the broker holds them, or never will.
+        """
         watermarks = list(watermarks)
         if self._registrations:
             # further stores may come meanwhile: they are of later watermarks
             done, _ = await asyncio.wait(set(self._registrations))
             for sent in done:
                 sent.result()
-        for watermark in watermarks:
+        batches = {
             await self._send(WATERMARKS, encode_watermark(watermark), watermark_key(watermark))
+            for watermark in watermarks
+        }
+        if batches:
+            await asyncio.wait(batches)
 
     async def publish_restore_status(self, status: RestoreStatus) -> None:
         """Publish the progress of a restore."""

@@ -108,7 +108,7 @@ class Harness:
 
 @pytest.fixture
 async def harness(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Harness]:
-    monkeypatch.setattr(module, "WATERMARK_SECONDS", 0)
+    monkeypatch.setattr(module, "WATERMARK_SECONDS", 1e-9)
     monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 10_000)
     monkeypatch.setattr(module, "POSITION_SECONDS", 0)
     harness = Harness()
@@ -318,6 +318,48 @@ async def test_a_watermark_that_moved_is_published(harness: Harness) -> None:
     assert await harness.published_watermarks() == [Watermark(POLLS, 1, 2, 3)]
     await settle()
     assert harness.publisher.watermarks == []
+
+
+async def test_watermarks_that_move_while_others_are_in_flight_go_together_afterwards(
+    harness: Harness,
+) -> None:
+    in_flight = harness.publisher.watermarks_in_flight = asyncio.get_running_loop().create_future()
+    await harness.owned_partitions.start()
+    harness.adopt(0)
+    assert len(await harness.published_watermarks()) == 3
+
+    for offset in range(4):
+        harness.get(0).start(POLLS, offset, offset + 1)
+        harness.owned_partitions.complete(harness.get(0), POLLS, offset)
+        await settle()
+    assert harness.publisher.watermarks == []
+
+    harness.publisher.watermarks_in_flight = None
+    in_flight.set_result(None)
+    assert await harness.published_watermarks() == [Watermark(POLLS, 0, 4)]
+
+
+async def test_nothing_wakes_the_worker_up_while_no_watermark_moves(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "POSITION_SECONDS", 10_000)
+    await harness.owned_partitions.start()
+    harness.adopt(0)
+    await harness.published_watermarks()
+    await settle()
+    loop = asyncio.get_running_loop()
+    timers: list[float] = []
+    call_at = loop.call_at
+
+    def counted(when: float, *arguments: Any, **context: Any) -> asyncio.TimerHandle:
+        timers.append(when)
+        return call_at(when, *arguments, **context)
+
+    monkeypatch.setattr(loop, "call_at", counted)
+
+    await settle()
+
+    assert timers == []
 
 
 async def test_the_heartbeat_publishes_the_watermarks_of_all_owned_partitions(

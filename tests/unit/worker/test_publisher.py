@@ -118,6 +118,7 @@ async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
     assert decode_store(registration.value).store_id == store_in(0)
     assert registration.key == store_in(0).encode()
 
+    batches.at_once = True
     registration.arrive()
     await publication
 
@@ -146,6 +147,7 @@ async def test_a_store_that_comes_while_a_watermark_waits_does_not_delay_it(
     await settle()
     publisher.register_stores([UUID(store_in(0, 1)).bytes])
 
+    batches.at_once = True
     batches.sent[0].arrive()
     await publication
 
@@ -174,11 +176,12 @@ async def test_a_record_that_fails_for_good_ends_the_worker(
     publisher: Publisher, batches: FakeBatches, failures: Failures
 ) -> None:
     """No task waits for a watermark: the worker would go on, and every report would wait for it."""
-    await publisher.publish_watermarks([MARK])
+    publishing = asyncio.create_task(publisher.publish_watermarks([MARK]))
+    await settle()
     error = OutOfOrderSequenceNumber()
 
     batches.sent[0].future.set_exception(error)
-    await settle()
+    await publishing
 
     assert failures.errors == [error]
 
@@ -198,9 +201,38 @@ async def test_a_record_that_is_too_large_is_an_error_of_the_call_and_ends_no_wo
     assert failures.errors == []
 
 
+async def test_watermarks_are_published_when_the_broker_holds_all_of_them(
+    publisher: Publisher, batches: FakeBatches
+) -> None:
+    publishing = asyncio.create_task(
+        publisher.publish_watermarks([MARK, Watermark("store-status", 1, 3, 9)])
+    )
+    await settle()
+
+    batches.sent[1].arrive()
+    await settle()
+    assert not publishing.done()
+    batches.sent[0].arrive()
+    await publishing
+
+
+async def test_who_stops_waiting_for_watermarks_cancels_nobody_else_of_their_batch(
+    publisher: Publisher, batches: FakeBatches
+) -> None:
+    publishing = asyncio.create_task(publisher.publish_watermarks([MARK]))
+    await settle()
+
+    publishing.cancel()
+    await settle()
+
+    assert publishing.cancelled()
+    assert not batches.sent[0].future.cancelled()
+
+
 async def test_a_watermark_is_json_that_any_client_reads(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
+    batches.at_once = True
     await publisher.publish_watermarks([MARK])
 
     assert orjson.loads(batches.sent[0].value or b"")["applied"] == 3
@@ -209,6 +241,7 @@ async def test_a_watermark_is_json_that_any_client_reads(
 async def test_only_the_status_running_waits_for_the_next_record(
     publisher: Publisher, batches: FakeBatches
 ) -> None:
+    batches.at_once = True
     report_id = str(UUID(int=1))
     rows = fleet_chunk(ReportSpec(), extra_columns=extra_columns(ReportSpec()))
 
