@@ -188,9 +188,10 @@ class Connection(web.RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """Take some bytes; the first ones of a request are the beginning of its head."""
-        if data and self._head_deadline is None and not self._in_request:
-            self._wait_for_head()
         super().data_received(data)
+        # a head that came as a whole needs no timer
+        if data and self._head_deadline is None and not self._in_request and not self._messages:
+            self._wait_for_head()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget the connection: nothing more comes."""

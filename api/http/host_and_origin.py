@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import socket
+from functools import lru_cache
 from http import HTTPStatus
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any, Final
@@ -41,6 +42,12 @@ _LOCALHOST: Final = "localhost"
 _SETTING: Final = f"{PREFIX}API_NAMES"
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _END_OF_AUTHORITY: Final = re.compile(r"[/?#]")
+
+_REMEMBERED: Final = 128
+"""Texts of hosts, and of addresses, whose parsed form is stored: clients repeat a few of them."""
+
+_parse_authority: Final = lru_cache(_REMEMBERED)(parse_authority)
+_ip_of: Final = lru_cache(_REMEMBERED)(ip_of)
 
 
 class OwnHosts:
@@ -114,7 +121,7 @@ def _named_host(request: web.Request) -> Authority | None:
     texts = request.headers.getall(hdrs.HOST, [])
     if len(texts) != 1:
         return None
-    host = parse_authority(texts[0])
+    host = _parse_authority(texts[0])
     target = request.raw_path
     if host is None or target.startswith("/") or target == "*":
         return host
@@ -128,7 +135,7 @@ def _reached_at(request: web.Request) -> IpAddress | None:
     transport = request.transport
     name = None if transport is None else transport.get_extra_info("sockname")
     # a Unix socket has a path
-    return ip_of(name[0]) if isinstance(name, tuple) else None
+    return _ip_of(name[0]) if isinstance(name, tuple) else None
 
 
 def _misdirected(request: web.Request, host: Authority | None) -> web.Response:

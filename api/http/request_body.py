@@ -190,6 +190,8 @@ class RequestBody:
                     await asyncio.sleep(0)
                 if unpacker.packed > MAX_PACKED_BYTES:
                     raise _too_large(f"the body is larger than {MAX_PACKED_BYTES:,} bytes")
+            if self._request.content.at_eof():
+                break
             # bytes that have come already need no wait: without this no other task would run
             await asyncio.sleep(0)
         if unpacker is not None:
@@ -198,10 +200,14 @@ class RequestBody:
 
     async def _next(self, end: float) -> bytes:
         """Return the next bytes as they came; empty at the end."""
+        content = self._request.content
+        if content.is_eof() and content.exception() is None:
+            # a small body is here as a whole: without a timer it takes a fifth of the time
+            return content.read_nowait(PIECE_BYTES)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(end, loop.time() + IDLE_SECONDS)):
-                return await self._request.content.read(PIECE_BYTES)
+                return await content.read(PIECE_BYTES)
         except TimeoutError:
             raise ProblemError(
                 HTTPStatus.REQUEST_TIMEOUT,

@@ -22,6 +22,7 @@ from api.http.connections import (
     connection_limit,
     raise_descriptor_limit,
 )
+from api.kafka.publisher import ANSWER_SECONDS
 from api.public.app import public_site
 from tests.fakes import FakeGateway
 from tests.unit.api.answers import STORE
@@ -173,6 +174,32 @@ async def test_a_long_request_and_an_event_stream_do_not_count_as_silence() -> N
         client.writer.write(b"GET /fleet/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await client.reader.readuntil(b"event: fleet")
         assert connect.deadlines() == [False]
+
+
+async def test_a_post_that_comes_as_a_whole_has_one_time_limit_that_of_its_acknowledgement(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = b'{"status": "active"}'
+    path = f"/stores/{STORE}/status".encode()
+    post = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
+    async with api() as connect:
+        client = await connect()
+        # the first request of a connection waits for its head, and aiohttp times the idle time
+        assert (await client.answer(post % (path, len(body), body)))[0] == HTTPStatus.ACCEPTED
+        loop = asyncio.get_running_loop()
+        limits: list[float] = []
+        call_at = loop.call_at
+
+        def counted(when: float, *arguments: Any, **context: Any) -> asyncio.TimerHandle:
+            # what the API does every second has shorter pauses
+            if when - loop.time() > ANSWER_SECONDS / 2:
+                limits.append(when)
+            return call_at(when, *arguments, **context)
+
+        monkeypatch.setattr(loop, "call_at", counted)
+        assert (await client.answer(post % (path, len(body), body)))[0] == HTTPStatus.ACCEPTED
+        assert len(limits) == 1
+        monkeypatch.undo()
 
 
 async def test_the_longest_idle_connection_makes_room_for_a_new_one() -> None:
