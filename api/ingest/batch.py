@@ -129,6 +129,10 @@ class PollBatchPublisher:
         while self._unacknowledged > UNACKNOWLEDGED_ITEMS:
             await self._settle_oldest()
         now = self._ingestion.clock()
+        earliest, latest = self._ingestion.accepted_times(now)
+        store_limit = self._ingestion.store_limit
+        # no store comes or goes while these items are looked at
+        limit_is_near = store_limit.is_near
         by_store: dict[str, list[Poll]] = {}
         entries: dict[str, list[tuple[int, int]]] = {}
         for index, item, original in items:
@@ -136,16 +140,21 @@ class PollBatchPublisher:
                 if isinstance(item, RecordError):
                     raise item
                 store_id, poll = parse_poll_item(item, now)
-                reason = self._ingestion.why_ill_dated(poll[0], now)
-                if reason is None:
-                    reason = self._ingestion.store_limit.why_not_writable(store_id)
             except RecordError as error:
-                reason = str(error)
+                self._reject(Item(index, item, original), str(error))
+                continue
+            reason = None
+            if not earliest <= poll[0] <= latest:
+                reason = self._ingestion.why_ill_dated(poll[0], now)
+            elif limit_is_near:
+                reason = store_limit.why_not_writable(store_id)
             if reason is not None:
                 self._reject(Item(index, item, original), reason)
                 continue
-            by_store.setdefault(store_id, []).append(poll)
-            entries.setdefault(store_id, []).append((index, poll[0]))
+            if store_id not in by_store:
+                by_store[store_id], entries[store_id] = [], []
+            by_store[store_id].append(poll)
+            entries[store_id].append((index, poll[0]))
         sent = await self._ingestion.send_polls(by_store)
         # most stores share a batch with others
         by_batch: dict[asyncio.Future[BatchMetadata], list[tuple[int, int]]] = {}
@@ -173,16 +182,16 @@ class PollBatchPublisher:
 
     def _count_acknowledged(self, entries: list[tuple[int, int]], append_time: int) -> None:
         """Count polls that the broker has as accepted, unless its clock makes them ill-dated."""
-        accepted = self.accepted
-        for index, instant in entries:
-            reason = self._ingestion.why_ill_dated(instant, append_time)
-            if reason is None:
-                self.accepted += 1
-            else:
-                # the worker writes its dead letter
-                self._rejected.count_rejected(index, reason)
-                self._ingestion.poll_counts.refused += 1
-        self._ingestion.poll_counts.accepted += self.accepted - accepted
+        earliest, latest = self._ingestion.accepted_times(append_time)
+        ill_dated = [entry for entry in entries if not earliest <= entry[1] <= latest]
+        for index, instant in ill_dated:
+            # the worker writes its dead letter
+            reason = self._ingestion.why_ill_dated(instant, append_time) or ""
+            self._rejected.count_rejected(index, reason)
+        counts = self._ingestion.poll_counts
+        counts.refused += len(ill_dated)
+        counts.accepted += len(entries) - len(ill_dated)
+        self.accepted += len(entries) - len(ill_dated)
 
 
 def _encode(item: Any) -> bytes:

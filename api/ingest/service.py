@@ -113,6 +113,16 @@ class IngestService:
             instant, clock, self._tolerance
         )
 
+    def accepted_times(self, clock: int) -> tuple[int, int]:
+        """Return the earliest and the latest time of a poll that is accepted, µs.
+
+        `why_ill_dated` has the reason for any other time.
+
+        Args:
+            clock: the time that a poll must not be too far ahead of, µs.
+        """
+        return self._earliest, clock + self._tolerance
+
     async def send_poll(self, store_id: str, poll: Poll) -> None:
         """Send one poll; returns when it is accepted.
 
@@ -153,8 +163,8 @@ class IngestService:
             OverloadedError: too much is waiting for the broker; nothing was sent.
             BrokerUnavailableError: nothing was sent.
         """
-        for store_id in by_store:
-            self._require_acknowledgements(store_id)
+        self._require()
+        self._publisher.require_all_acknowledgements(STORE_STATUS, map(str.encode, by_store))
         left = POLL_BYTES * sum(map(len, by_store.values()))
         await self._publisher.reserve(left)
         sent = []

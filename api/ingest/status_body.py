@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from http import HTTPStatus
-from itertools import chain, islice
-from typing import TYPE_CHECKING, Final
+from itertools import chain, count, islice, repeat
+from typing import TYPE_CHECKING, Any, Final
 
 from api.http.json_items import Item, ObjectReader, array_slices
 from api.http.ndjson import LineSplitter
 from api.http.problems import ProblemError
-from api.http.request_body import RequestBodies, is_empty, stopping
+from api.http.request_body import PARSED_BYTES, RequestBodies, is_empty, stopping
 from api.http.services import service_of
 from api.ingest.rejected_body import dead_letter_on_rejection, read_body
 from api.ingest.schemas import MAX_ARRAY_BYTES, MAX_POLL_BYTES, MAX_STREAM_BYTES
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 SLICE_ITEMS: Final = 100
 """Items that are sent before other requests get their turn; fewer than a record may have."""
+
+MAX_PARSED_ONCE: Final = 32 << 10
+"""Bytes of the largest array whose items stay in memory once it is checked.
+
+A larger one is parsed again, slice by slice, to be sent.
+"""
 
 SLICE_LINES: Final = 500
 """Lines that are parsed before other requests get their turn: one object may have many lines."""
@@ -85,14 +91,14 @@ async def read_items(request: web.Request, body: RequestBody) -> StatusItems:
         body.reserve_for_stream(MAX_POLL_BYTES)
         return StatusItems(_stream_slices(request, body, beginning), None)
     data = await read_body(request, body, MAX_ARRAY_BYTES, beginning)
-    body.reserve_for_parsed(data)
+    parsed_once = len(data) <= MAX_PARSED_ONCE and body.try_reserve(PARSED_BYTES * len(data))
+    if not parsed_once:
+        body.reserve_for_parsed(data)
     async with dead_letter_on_rejection(request, data):
-        await _check_array(request, data)
+        checked = await _checked_slices(request, data, stored=parsed_once)
     # the items of all slices together: fewer at once would be more records of a store
-    items = enumerate(chain.from_iterable(array_slices(data)))
-    return StatusItems(
-        _in_slices(request, (Item(index, item, None) for index, item in items)), data
-    )
+    items = chain.from_iterable(checked if parsed_once else array_slices(data))
+    return StatusItems(_in_slices(request, map(Item, count(), items, repeat(None))), data)
 
 
 async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
@@ -107,18 +113,23 @@ async def _beginning(chunks: AsyncIterator[bytes]) -> bytes:
     return beginning
 
 
-async def _check_array(request: web.Request, data: bytes) -> None:
+async def _checked_slices(request: web.Request, data: bytes, *, stored: bool) -> list[list[Any]]:
+    """Check that a body is an array, and return its slices if they are to be stored."""
     if is_empty(data):
         raise ProblemError(
             HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is empty: it must be {_EXPECTED}"
         )
     try:
-        for _ in array_slices(data):
+        slices = []
+        for items in array_slices(data):
+            if stored:
+                slices.append(items)
             await _yield_to_others(request)
     except NotJsonError as error:
         raise ProblemError(HTTPStatus.BAD_REQUEST, f"the body is {error}") from None
     except RecordError:
         raise RecordError(f"the body is neither of these: {_EXPECTED}") from None
+    return slices
 
 
 async def _stream_slices(

@@ -19,7 +19,7 @@ from stream_app.contracts.partitioning import partition_of
 from stream_app.errors import BrokerUnavailableError, OverloadedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from api.http.memory_budget import MemoryBudget
     from stream_app.contracts.topics import TopicSpec
@@ -86,7 +86,15 @@ class BoundedPublisher:
         Raises:
             BrokerUnavailableError: the partition acknowledges nothing, so a record would wait too.
         """
-        partition = self._partitions[self._topic_partition(topic, key)]
+        self.require_all_acknowledgements(topic, [key])
+
+    def require_all_acknowledgements(self, topic: TopicSpec, keys: Iterable[bytes]) -> None:
+        """Do what `require_acknowledgements` does, for the partitions of many keys."""
+        count = topic.partitions(self._settings)
+        for number in {_partition_of(key, count) for key in keys}:
+            self._require_acknowledgements_of(topic, self._partitions[topic.name, number])
+
+    def _require_acknowledgements_of(self, topic: TopicSpec, partition: _Partition) -> None:
         if not partition.in_flight:
             return
         oldest = next(iter(partition.in_flight.values()))

@@ -46,9 +46,14 @@ class StoreLimit:
         self._near = max_stores - max(max_stores // 10, UNCOUNTED_STORES)
         self._admitted: dict[str, float] = {}
 
+    @property
+    def is_near(self) -> bool:
+        """Return whether there are so many stores that each one is looked up."""
+        return self._store_view.count + len(self._admitted) >= self._near
+
     def why_not_writable(self, store_id: str) -> str | None:
         """Admit a store, also a new one; or return why it cannot be written to."""
-        if self._store_view.count + len(self._admitted) < self._near:
+        if not self.is_near:
             return None
         if store_id in self._admitted or self._store_view.exists(store_id):
             return None

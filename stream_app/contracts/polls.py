@@ -95,6 +95,8 @@ class PollItem(TypedDict):
     """The time of the poll; if it is left out or null, the time of the request."""
 
 
+_ITEM_FIELDS: Final = frozenset(PollItem.__annotations__)
+
 Poll = tuple[int, bool]
 """A poll is `(instant in µs, active)`."""
 
@@ -123,6 +125,10 @@ def parse_poll_item(content: object, now: int) -> tuple[str, Poll]:
     Raises:
         RecordError: the item is not a valid poll.
     """
+    if type(content) is dict and content.keys() == _ITEM_FIELDS:
+        # by hand, in the order of the model's fields: the model takes twice the time
+        store_id, active = parse_uuid(content["store_id"]), parse_status(content["status"])
+        return store_id, (_instant_or(now, _time_or_now(content["timestamp_utc"])), active)
     item = validate(PollItem, content)
     return item["store_id"], (_instant_or(now, item.get("timestamp_utc")), item["status"])
 

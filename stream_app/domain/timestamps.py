@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from stream_app.errors import RecordError
@@ -108,12 +109,7 @@ def parse_instant(text: object) -> int:
     if not isinstance(text, str):
         raise RecordError(f"the time is not a text but {type(text).__name__}")
     if _USUAL_TIME.fullmatch(text):
-        # the form that programs write takes a third of the time this way
-        try:
-            since = datetime.fromisoformat(text[:-1]) - _NAIVE_EPOCH
-        except ValueError:
-            raise RecordError(f"not a time: {text!r}") from None
-        return check_instant((since.days * 86_400 + since.seconds) * SECOND + since.microseconds)
+        return _parse_usual_time(text)
     trimmed = text.strip()
     bare = _UTC_SUFFIX.sub("", trimmed)
     # RFC 3339 lets T and Z be small
@@ -127,6 +123,19 @@ def parse_instant(text: object) -> int:
     except ValueError:
         raise RecordError(f"not a time: {trimmed[:60]!r}") from None
     return check_instant(instant)
+
+
+@lru_cache(maxsize=4096)
+def _parse_usual_time(text: str) -> int:
+    """Return the microseconds of a text in the form that programs write.
+
+    This way takes a third of the time; and many stores are polled at the same moment.
+    """
+    try:
+        since = datetime.fromisoformat(text[:-1]) - _NAIVE_EPOCH
+    except ValueError:
+        raise RecordError(f"not a time: {text!r}") from None
+    return check_instant((since.days * 86_400 + since.seconds) * SECOND + since.microseconds)
 
 
 def _midnight(match: re.Match[str]) -> int:

@@ -128,11 +128,9 @@ class BatchProducer:
         Raises:
             MessageSizeTooLargeError: no batch takes it.
         """
-        size = (
-            len(value or b"")
-            + len(key or b"")
-            + sum(len(name) + len(text) for name, text in headers)
-        )
+        size = len(value or b"") + len(key or b"")
+        if headers:
+            size += sum(len(name) + len(text) for name, text in headers)
         if size + RECORD_OVERHEAD > MAX_STATE_BYTES:
             raise MessageSizeTooLargeError(f"a record of {size} bytes")
         # a plain tuple finds the queue as well, and is made in a tenth of the time

@@ -12,16 +12,19 @@ from stream_app.contracts.fields import parse_status, parse_uuid, status_name, v
 from stream_app.contracts.polls import (
     PollBatch,
     PollBatchRecord,
+    PollItem,
     PollRecord,
     decode_packed_polls,
     decode_poll_batch,
     encode_poll_batch,
+    parse_poll_item,
 )
 from stream_app.domain.timestamps import LATEST, format_instant
 from stream_app.errors import RecordError
 from tests.unit.contracts.wire import STORE, instants, nested, uuids, wire
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
 
@@ -221,3 +224,37 @@ def test_polls_that_are_parsed_by_hand_are_those_of_the_published_models(content
     else:
         assert not rejected
         assert batch == PollBatch(model["store_id"], [(t, bool(active)) for t, active in expected])
+
+
+STRAY: st.SearchStrategy[object] = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            "store_id": st.sampled_from([STORE, STORE.upper(), f" {STORE} "]) | STRAY,
+            "status": st.sampled_from(["active", " INACTIVE"]) | STRAY,
+            "timestamp_utc": st.sampled_from(
+                ["2024-03-10T12:00:00Z", "2024-02-30T12:00:00Z", "2024-03-10 12:00:00.5 UTC"]
+            )
+            | STRAY,
+        }
+    )
+)
+def test_an_item_with_all_fields_is_parsed_as_its_model_says(content: dict[str, object]) -> None:
+    def by_hand() -> object:
+        store_id, (instant, active) = parse_poll_item(content, 7)
+        return store_id, instant, active
+
+    def by_model() -> object:
+        item = validate(PollItem, content)
+        instant = item.get("timestamp_utc")
+        return item["store_id"], 7 if instant is None else instant, item["status"]
+
+    def outcome(parse: Callable[[], object]) -> object:
+        try:
+            return parse()
+        except RecordError as error:
+            return str(error)
+
+    assert outcome(by_hand) == outcome(by_model)

@@ -57,6 +57,28 @@ async def problem_with_counts(response: Any, status: HTTPStatus) -> dict[str, An
     return body
 
 
+@pytest.mark.parametrize(
+    ("size", "reading", "parsed"), [(100, 1 << 20, 1), (1_000, 4 << 20, 2), (100, 250_000, 2)]
+)
+async def test_a_small_array_is_parsed_once_where_there_is_memory_for_it(
+    monkeypatch: pytest.MonkeyPatch, size: int, reading: int, parsed: int
+) -> None:
+    bodies: list[bytes] = []
+    array_slices = json_items.array_slices
+
+    def counted_slices(body: bytes) -> Any:
+        bodies.append(body)
+        return array_slices(body)
+
+    monkeypatch.setattr(status_body, "array_slices", counted_slices)
+    gateway = FakeGateway(STORE, reading=reading)
+    async with TestClient(TestServer(create_app(gateway))) as client:
+        answer = await client.post("/status", json=[GOOD] * size)
+        assert await answer.json() == {"accepted": size, "refused": 0, "items": []}
+    assert len(bodies) == parsed
+    assert gateway.bodies.budget.used == 0
+
+
 class TestOne:
     async def test_an_accepted_poll_is_202_and_a_record(
         self, client: TestClient, gateway: FakeGateway

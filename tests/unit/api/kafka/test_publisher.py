@@ -9,6 +9,7 @@ from aiokafka.errors import KafkaError
 
 from api.http.memory_budget import MemoryBudget
 from api.kafka.publisher import ANSWER_SECONDS, BoundedPublisher, acknowledged_at
+from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.topics import DEAD_LETTERS, STORE_STATUS, TopicSpec
 from stream_app.errors import BrokerUnavailableError, OverloadedError
 from stream_app.kafka.batch_producer import BatchMetadata
@@ -147,3 +148,18 @@ async def test_a_task_that_stops_waiting_does_not_cancel_the_others() -> None:
     await asyncio.gather(waiting, return_exceptions=True)
     bench.answers[0].set_result(ACKNOWLEDGED)
     assert await acknowledged_at(second) == 77
+
+
+async def test_one_silent_partition_among_those_of_many_keys_is_enough() -> None:
+    bench = Bench()
+    bench.publisher.send(STORE_STATUS, KEY, b"v")
+    other = next(
+        key
+        for key in (b"%d" % number for number in range(100))
+        if partition_of(key, SETTINGS.partitions) != partition_of(KEY, SETTINGS.partitions)
+    )
+    bench.time = ANSWER_SECONDS + 1
+
+    bench.publisher.require_all_acknowledgements(STORE_STATUS, [other])
+    with pytest.raises(BrokerUnavailableError, match="has not acknowledged"):
+        bench.publisher.require_all_acknowledgements(STORE_STATUS, [other, KEY])
