@@ -43,7 +43,15 @@ from tests.fake_record import FakeRecord
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Collection,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from stream_app.contracts.dead_letters import DeadLetter
     from stream_app.contracts.report_requests import ReportRequestRecord
@@ -254,8 +262,12 @@ class FakePartitionFacts(PartitionFacts):
     def get(self, key: bytes) -> bytes | None:
         return self._facts.get(self._number, key)
 
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        return [self.get(key) for key in keys]
+    def scan_stores(
+        self, stores: Iterable[bytes], suffixes: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, list[bytes | None]]]:
+        assert list(suffixes) == sorted(suffixes)
+        for store in stores:
+            yield store, [self.get(store + suffix) for suffix in suffixes]
 
     def put(self, key: bytes, value: bytes | None) -> FakeBatch:
         return self._facts.put(self._number, key, value)

@@ -21,7 +21,7 @@ from stream_app.worker.facts.keys import POSITION_KEY
 from stream_app.worker.facts.partition_records import encode_positions
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from stream_app.contracts.removal import PollsRemoval
     from stream_app.domain.poll_buckets import Bucket
@@ -49,8 +49,10 @@ class PartitionFacts(Protocol):
     def get(self, key: bytes) -> bytes | None:
         """Return the value of a key; None where there is none."""
 
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """Return the values of keys, in their order."""
+    def scan_stores(
+        self, stores: Iterable[bytes], suffixes: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, list[bytes | None]]]:
+        """Yield the values of some keys of each store, which are in ascending order."""
 
     def put(self, key: bytes, value: bytes | None) -> Batch:
         """Write a value; None deletes the key."""
@@ -100,14 +102,20 @@ class OwnedPartition:
         """
         return self.facts.get(key)
 
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """Return the values of keys of the facts table, in their order.
+    def scan_stores(
+        self, stores: Iterable[bytes], suffixes: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, list[bytes | None]]]:
+        """Yield the values of some keys of each store, all as they are at the first one.
+
+        Args:
+            stores: the first parts of the keys, in ascending order; each is taken when it is read.
+            suffixes: the last parts of the keys of every store, in ascending order.
 
         Raises:
             RevokedError: the partition is closed.
             TableError: the database cannot be read.
         """
-        return self.facts.get_many(keys)
+        return self.facts.scan_stores(stores, suffixes)
 
     def put(self, key: bytes, value: bytes | None) -> Batch:
         """Write a value, visible to `get` at once; None deletes the key.

@@ -123,10 +123,8 @@ class FleetReports:
         if request.part != owned.number:
             raise ReportError(f"there is no partition {request.part}")
         # by key: as texts they would take four times the memory
-        keys = (
-            sorted(owned.stores)
-            if request.store_ids is None
-            else [store_key(store_id) for store_id in request.store_ids]
+        keys = sorted(
+            owned.stores if request.store_ids is None else map(store_key, request.store_ids)
         )
         rows_each = _max_rows(request.spec, request.reference_time)
         if rows_each > 1 and len(keys) * rows_each > MAX_PART_ROWS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from stream_app.contracts.business_hours import decode_rows, hours_version
@@ -50,9 +51,6 @@ MAX_TURN_STORES: Final = 500
 
 MAX_TURN_BYTES: Final = 2 << 20
 """Bytes of polls above which a turn takes no more stores."""
-
-_READ_STORES: Final = 16
-"""Stores whose facts are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +135,10 @@ class ReportCalculator:
         self._start, self._end = spec.span(reference)
         self._first = max(self._start - settings.lookback, 0)
         self._buckets = self._layout.buckets(self._first, self._end, owned.bucket_kinds)
-        suffixes = [bucket_key(b"", bucket) for bucket in self._buckets]
-        self._suffixes = [*suffixes, HOURS_TAG, TIMEZONE_TAG]
+        of_polls = [bucket_key(b"", bucket) for bucket in self._buckets]
+        # the keys of hours and timezone come behind those of polls
+        self._suffixes = sorted([*of_polls, HOURS_TAG, TIMEZONE_TAG])
+        self._in_time = itemgetter(*map(self._suffixes.index, of_polls))
         self.provenance: dict[str, Any] = common_provenance(settings)
         self.input_offsets = {topic: owned.applied(topic) for topic in owned.offset_trackers}
         self.lost_input = [lost.describe() for lost in owned.lost]
@@ -147,7 +147,7 @@ class ReportCalculator:
         """Calculate the figures of stores in turns, each of which takes a bounded time and memory.
 
         Args:
-            stores: their keys; a turn takes them when it begins.
+            stores: their keys, in ascending order; each is taken when it is read.
 
         Raises:
             ReportError: a store is unknown, or its polls of that time were dropped.
@@ -214,29 +214,22 @@ class ReportCalculator:
         """Read the facts of the next stores, as many as one turn takes; none at the end."""
         facts = _StoredFacts([], [], [])
         default = self._settings.default_timezone
-        width = len(self._suffixes)
+        known, in_time = self._owned.stores, self._in_time
         size = 0
-        while len(facts.stores) < MAX_TURN_STORES and size < MAX_TURN_BYTES:
-            following = list(islice(stores, min(_READ_STORES, MAX_TURN_STORES - len(facts.stores))))
-            if not following:
+        turn = islice(stores, MAX_TURN_STORES)
+        for store, values in self._owned.scan_stores(turn, self._suffixes):
+            if store not in known:
+                raise ReportError(
+                    f"store {store_id_of(store)} is unknown: no poll, hours or zone names it"
+                )
+            polls = b"".join(filter(None, in_time(values)))
+            hours, zone = map(fact_content, values[-2:])
+            facts.stores.append(store)
+            facts.setups.append(_setup(hours, zone, default))
+            facts.polls.append(polls)
+            size += len(polls)
+            if size >= MAX_TURN_BYTES:
                 break
-            for store in following:
-                if store not in self._owned.stores:
-                    raise ReportError(
-                        f"store {store_id_of(store)} is unknown: no poll, hours or zone names it"
-                    )
-            values = self._owned.get_many(
-                [store + suffix for store in following for suffix in self._suffixes]
-            )
-            rows = range(0, len(values), width)
-            polls = [b"".join(filter(None, values[row : row + width - 2])) for row in rows]
-            size += sum(map(len, polls))
-            facts.polls.extend(polls)
-            facts.setups.extend(
-                _setup(fact_content(values[row - 2]), fact_content(values[row - 1]), default)
-                for row in range(width, len(values) + 1, width)
-            )
-            facts.stores.extend(following)
         return facts
 
     def _states(self, facts: _StoredFacts) -> StoreStates:

@@ -21,7 +21,7 @@ from stream_app.errors import TableError
 from stream_app.worker.facts.keys import CHECKPOINT_KEY, PARTITION_KEYS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from stream_app.worker.metrics import RemovalReason
@@ -35,6 +35,9 @@ _MAX_WRITE_BUFFERS: Final = 2
 _BLOOM_BITS: Final = 10
 _MAX_OPEN_FILES: Final = 256
 """Files that one database keeps open; it has a few dozen."""
+
+_END_KEY: Final = b"\xff" * 32
+"""A key that is greater than any in a database."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +138,33 @@ class FactsDatabase:
             raise self.failed(error) from error
         return value
 
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """Return the values of keys, in their order; one call costs less than one for each key.
+    def scan_stores(
+        self, stores: Iterable[bytes], suffixes: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, list[bytes | None]]]:
+        """Yield the values of some keys of each store, as the database has them at the first one.
+
+        Args:
+            stores: the first parts of the keys, in ascending order; each is taken when it is read.
+            suffixes: the last parts of the keys of every store, in ascending order.
 
         Raises:
             TableError: the database cannot be read.
+            ValueError: a store is not in order.
         """
-        try:
-            values: list[bytes | None] = self._open().get(keys)
-        except Exception as error:
-            raise self.failed(error) from error
-        return values
+        reader: _AscendingReader | None = None
+        previous = b""
+        for store in stores:
+            if store < previous:
+                raise ValueError("the stores are not in ascending order")
+            previous = store
+            keys = [store + suffix for suffix in suffixes]
+            try:
+                if reader is None:
+                    reader = _AscendingReader(self._open().iter(_scan_options()))
+                values = reader.read(keys)
+            except Exception as error:
+                raise self.failed(error) from error
+            yield store, values
 
     def write(self, entries: Iterable[tuple[bytes, bytes | None]], checkpoint: Checkpoint) -> None:
         """Write values and the checkpoint that they bring the database to, all or nothing.
@@ -253,6 +272,63 @@ class FactsDatabase:
         if strange:
             self.remove("does not say which changelog it comes of", "no_checkpoint")
         return checkpoint
+
+
+class _AscendingReader:
+    """Reads keys in ascending order by one iterator, which goes on from key to key.
+
+    A scan of a whole database unpacks each block once. To get each key of 100,000 stores by itself
+    took four times the CPU.
+
+    Args:
+        entries: a new iterator of a database.
+    """
+
+    def __init__(self, entries: Any) -> None:
+        self._entries = entries
+        entries.seek_to_first()
+        self._current = self._key()
+
+    def read(self, keys: Iterable[bytes]) -> list[bytes | None]:
+        """Return the values of keys, none of which is less than a key that was read before.
+
+        Raises:
+            Exception: the database cannot be read.
+        """
+        values: list[bytes | None] = []
+        current, value = self._current, self._entries.value
+        for key in keys:
+            if current < key:
+                current = self._advance(key)
+            values.append(value() if current == key else None)
+        self._current = current
+        return values
+
+    def _advance(self, key: bytes) -> bytes:
+        """Go to the first key that is not less than this one, and return it."""
+        entries = self._entries
+        # nearly always it is the next one; a seek costs ten times as much
+        entries.next()
+        current = self._key()
+        if current < key:
+            entries.seek(key)
+            current = self._key()
+        return current
+
+    def _key(self) -> bytes:
+        key: bytes | None = self._entries.key()
+        if key is None:
+            # an iterator that meets a damaged block ends there as if nothing came behind it
+            self._entries.status()
+            return _END_KEY
+        return key
+
+
+def _scan_options() -> rocksdict.ReadOptions:
+    """Return read options by which a scan does not drive the blocks of other reads out."""
+    options = rocksdict.ReadOptions()
+    options.fill_cache(False)
+    return options
 
 
 def _options() -> Options:

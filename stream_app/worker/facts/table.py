@@ -23,7 +23,7 @@ from stream_app.worker.facts.database import checkpoint_after
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from stream_app.errors import OnFatalError
     from stream_app.kafka.batch_producer import Batch, BatchMetadata
@@ -101,23 +101,31 @@ class OpenPartition:
             return _written(self._overlay[key])
         return self._database.get(key)
 
-    def get_many(self, keys: list[bytes]) -> list[bytes | None]:
-        """Return the values of keys, in their order.
+    def scan_stores(
+        self, stores: Iterable[bytes], suffixes: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, list[bytes | None]]]:
+        """Yield the values of some keys of each store, all as they are at the first one.
+
+        Args:
+            stores: the first parts of the keys, in ascending order; each is taken when it is read.
+            suffixes: the last parts of the keys of every store, in ascending order.
 
         Raises:
             RevokedError: the partition is closed.
             TableError: the database cannot be read.
+            ValueError: a store is not in order.
         """
         if self._closed:
             raise self._revoked_error()
-        values = self._database.get_many(keys)
-        overlay = self._overlay
-        if not overlay:
-            return values
-        return [
-            _written(overlay[key]) if key in overlay else value
-            for key, value in zip(keys, values, strict=True)
-        ]
+        # of the same moment as the database: what is acknowledged later leaves the overlay
+        overlay = self._overlay.copy()
+        for store, values in self._database.scan_stores(stores, suffixes):
+            if overlay:
+                for index, suffix in enumerate(suffixes):
+                    held = overlay.get(store + suffix)
+                    if held is not None:
+                        values[index] = _written(held)
+            yield store, values
 
     def put(self, key: bytes, value: bytes | None) -> Batch:
         """Write a value, visible to `get` at once; None deletes the key.

@@ -45,6 +45,8 @@ from tests.agent_fakes import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from stream_app.contracts.report_results import ReportEvent
     from stream_app.contracts.topics import TopicSpec
 
@@ -331,29 +333,32 @@ async def test_a_schedule_is_expanded_once_for_all_stores_and_parts(
     assert expanded == [(WeeklyHours.from_rows(weekdays), "America/Chicago")]
 
 
-async def test_the_facts_of_many_stores_are_one_read_of_the_table(
+async def test_the_facts_of_all_stores_of_a_turn_are_one_scan_of_the_table(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads: list[int] = []
-    of_many = FakePartitionFacts.get_many
+    monkeypatch.setattr(report_calculator, "MAX_TURN_STORES", 4)
+    scans: list[tuple[int, int]] = []
+    scan = FakePartitionFacts.scan_stores
 
-    def get_many(facts: FakePartitionFacts, keys: list[bytes]) -> list[bytes | None]:
-        reads.append(len(keys))
-        return of_many(facts, keys)
+    def scan_stores(
+        facts: FakePartitionFacts, stores: Iterable[bytes], suffixes: Sequence[bytes]
+    ) -> Iterator[tuple[bytes, list[bytes | None]]]:
+        scanned = list(scan(facts, stores, suffixes))
+        scans.append((len(scanned), len(suffixes)))
+        return iter(scanned)
 
-    monkeypatch.setattr(FakePartitionFacts, "get_many", get_many)
+    monkeypatch.setattr(FakePartitionFacts, "scan_stores", scan_stores)
 
     await ask(harness, PART)
 
-    # hours, zone, the hot and the warm bucket, and two weeks
-    assert reads == [len(STORES) * 6]
+    # hours, zone, the hot and the warm bucket, and two weeks; at the end there is nothing more
+    assert scans == [(4, 6), (3, 6), (0, 6)]
 
 
 async def test_a_turn_with_many_polls_takes_few_stores(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_calculator, "MAX_TURN_BYTES", 8)
-    monkeypatch.setattr(report_calculator, "_READ_STORES", 2)
+    monkeypatch.setattr(report_calculator, "MAX_TURN_BYTES", 16)
     turns: list[int] = []
 
     def build(spec: Any, store_ids: Any, *arguments: Any) -> Any:

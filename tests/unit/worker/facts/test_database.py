@@ -7,9 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from collections import Counter
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rocksdict import Options, Rdict, WriteBatch
 
 from stream_app.errors import TableError
@@ -125,6 +129,104 @@ def test_facts_are_all_but_what_is_about_the_partition(harness: Harness) -> None
 
     assert list(harness.of().facts()) == [(b"a" * 17, b"1"), (b"z" * 17, b"2")]
     assert harness.of().get(POSITION_KEY) == b"{}"
+
+
+# -- scans
+
+STORES = [bytes([number]) * 16 for number in range(1, 7)]
+SUFFIXES = [b"c\0\0", b"d\0\x4f", b"d\0\x50", b"h", b"z"]
+KEYS = [store + suffix for store in STORES for suffix in SUFFIXES]
+
+
+@given(
+    writes=st.lists(
+        st.dictionaries(st.sampled_from(KEYS), st.none() | st.binary(min_size=1, max_size=3)),
+        max_size=4,
+    ),
+    stores=st.sets(st.sampled_from(STORES)),
+    suffixes=st.sets(st.sampled_from(SUFFIXES), min_size=1),
+    flush=st.booleans(),
+)
+def test_a_scan_of_any_stores_and_keys_gives_what_each_read_gives(
+    tmp_path_factory: pytest.TempPathFactory,
+    writes: list[dict[bytes, bytes | None]],
+    stores: set[bytes],
+    suffixes: set[bytes],
+    flush: bool,
+) -> None:
+    database = FactsDatabase(0, tmp_path_factory.mktemp("scan") / "0", lambda _: None)
+    for number, entries in enumerate(writes):
+        database.write(entries.items(), START.at(number))
+        if flush:
+            database._open().flush()
+
+    scanned = list(database.scan_stores(sorted(stores), sorted(suffixes)))
+
+    assert scanned == [
+        (store, [database.get(store + suffix) for suffix in sorted(suffixes)])
+        for store in sorted(stores)
+    ]
+    database.close()
+
+
+class CountedReads:
+    """A database whose iterators count what is asked of them."""
+
+    def __init__(self, rocks: Rdict) -> None:
+        self._rocks = rocks
+        self.calls: Counter[str] = Counter()
+
+    def iter(self, options: Any) -> Any:
+        self.calls["iter"] += 1
+        entries = self._rocks.iter(options)
+        counted = SimpleNamespace()
+        for name in ("seek", "seek_to_first", "next", "key", "value", "status"):
+            setattr(counted, name, self._counted(name, getattr(entries, name)))
+        return counted
+
+    def _counted(self, name: str, method: Any) -> Any:
+        def call(*arguments: Any) -> Any:
+            self.calls[name] += 1
+            return method(*arguments)
+
+        return call
+
+
+def test_a_scan_of_all_stores_goes_from_key_to_key_without_a_seek(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = [key for key in KEYS if not key.endswith(SUFFIXES[0])]
+    harness.of().write([(key, b"v") for key in stored], AT_SEVEN)
+    counted = CountedReads(harness.of()._open())
+    monkeypatch.setattr(harness.of(), "_open", lambda: counted)
+
+    assert len(list(harness.of().scan_stores(STORES, SUFFIXES))) == len(STORES)
+
+    assert counted.calls["value"] == len(stored)
+    assert counted.calls["next"] == len(stored) - 1
+    assert counted.calls["seek"] == 0
+    assert counted.calls["iter"] == 1
+
+
+def test_a_scan_of_some_keys_passes_over_the_others_with_one_seek(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.of().write([(key, b"v") for key in KEYS], AT_SEVEN)
+    counted = CountedReads(harness.of()._open())
+    monkeypatch.setattr(harness.of(), "_open", lambda: counted)
+
+    list(harness.of().scan_stores(STORES[1:5:3], SUFFIXES))
+
+    assert counted.calls["seek"] == 2
+    assert counted.calls["value"] == 2 * len(SUFFIXES)
+
+
+def test_stores_that_are_not_in_order_are_not_scanned(harness: Harness) -> None:
+    with pytest.raises(ValueError, match="ascending order"):
+        list(harness.of().scan_stores([STORES[1], STORES[0]], SUFFIXES))
+
+
+# -- checkpoints
 
 
 def test_the_checkpoint_is_in_the_same_write_as_the_data(
@@ -329,6 +431,18 @@ async def test_reading_all_of_a_damaged_database_does_not_end_early_as_if_it_wer
 
     with pytest.raises(TableError, match="Corruption"):
         list(harness.of().facts())
+
+
+async def test_a_scan_of_a_damaged_database_does_not_end_early_as_if_it_were_whole(
+    harness: Harness,
+) -> None:
+    await harness.damage()
+    stores = [number.to_bytes(16) for number in range(20_000)]
+
+    with pytest.raises(TableError, match="Corruption"):
+        list(harness.of().scan_stores(stores, [b""]))
+
+    assert not harness.path().exists()
 
 
 async def test_a_damaged_database_is_removed_and_nothing_of_it_is_read_or_written_any_more(

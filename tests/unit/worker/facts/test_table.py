@@ -198,35 +198,55 @@ async def test_writes_that_share_a_batch_are_stored_together_with_the_last_ones_
     assert harness.overlay() == {}
 
 
-async def test_many_keys_are_read_as_each_of_them(harness: Harness) -> None:
-    stored = [(key, b"stored") for key in (b"a", b"b", b"c")]
+async def test_a_scan_gives_what_each_read_gives_also_of_what_is_in_flight(
+    harness: Harness,
+) -> None:
+    stored = [(key, b"stored") for key in (b"1a", b"1b", b"1c", b"3a")]
     harness.databases[0].write(stored, START.at(3))
-    harness.opened[0].put(b"a", b"in flight")
-    harness.opened[0].put(b"b", None)
-    harness.opened[0].put(b"d", b"in flight too")
-    keys = [b"d", b"c", b"b", b"a", b"e"]
+    harness.opened[0].put(b"1a", b"in flight")
+    harness.opened[0].put(b"1b", None)
+    harness.opened[0].put(b"2c", b"in flight too")
 
-    found = harness.opened[0].get_many(keys)
+    scanned = dict(harness.opened[0].scan_stores([b"1", b"2", b"3", b"4"], [b"a", b"b", b"c"]))
 
-    assert found == [b"in flight too", b"stored", None, b"in flight", None]
-    assert found == [harness.opened[0].get(key) for key in keys]
-    assert harness.opened[1].get_many([b"a"]) == [None]
+    assert scanned == {
+        b"1": [b"in flight", None, b"stored"],
+        b"2": [None, None, b"in flight too"],
+        b"3": [b"stored", None, None],
+        b"4": [None, None, None],
+    }
+    for store, values in scanned.items():
+        assert values == [harness.opened[0].get(store + suffix) for suffix in (b"a", b"b", b"c")]
+    assert list(harness.opened[1].scan_stores([b"1"], [b"a"])) == [(b"1", [None])]
 
 
-async def test_many_keys_of_a_partition_that_is_closed_or_damaged_are_an_error(
+async def test_a_scan_loses_nothing_that_is_acknowledged_while_it_lasts(harness: Harness) -> None:
+    harness.databases[0].write([(b"1a", b"stored"), (b"2a", b"stored")], START.at(3))
+    harness.opened[0].put(b"2a", b"in flight")
+    scan = harness.opened[0].scan_stores([b"1", b"2"], [b"a"])
+    assert next(scan) == (b"1", [b"stored"])
+
+    # it leaves the overlay, and the iterator does not see it in the database
+    await harness.arrive(0, offset=3)
+    assert harness.overlay() == {}
+
+    assert next(scan) == (b"2", [b"in flight"])
+
+
+async def test_a_scan_of_a_partition_that_is_closed_or_damaged_is_an_error(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Damaged:
-        def get(self, _: list[bytes]) -> None:
+        def iter(self, _: object) -> None:
             raise OSError("Corruption: block checksum mismatch")
 
     monkeypatch.setattr(harness.databases[1], "_open", Damaged)
     with pytest.raises(TableError, match="Corruption"):
-        harness.opened[1].get_many([b"a"])
+        next(harness.opened[1].scan_stores([b"1"], [b"a"]))
 
     harness.facts.revoke(0)
     with pytest.raises(RevokedError):
-        harness.opened[0].get_many([b"a"])
+        next(harness.opened[0].scan_stores([b"1"], [b"a"]))
 
 
 async def test_a_partition_reads_nothing_of_what_another_one_has_in_flight(
