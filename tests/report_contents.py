@@ -25,7 +25,7 @@ from stream_app.worker.report_document import (
 )
 from stream_app.worker.store_details import store_details
 from tests.fakes import SETTINGS, FakeGateway
-from tests.store_rows import rows_of, rules_of, states_of
+from tests.store_rows import columns_of, rows_of, rules_of, states_of
 
 if TYPE_CHECKING:
     from api.reports.view import ReportState
@@ -96,7 +96,8 @@ def fleet_content(form: ReportSpec) -> tuple[dict[str, Any], list[list[Any]]]:
         "columns": form.columns,
         "further": extra_columns(form),
     }
-    return head, chunk_rows(rows(form), PROVENANCE)
+    columns = columns_of(form, STORE, facts(form), NOON, rules_of(SETTINGS))
+    return head, chunk_rows(columns, [PROVENANCE])
 
 
 def fleet_chunk(form: ReportSpec, **further: Any) -> ResultChunk:

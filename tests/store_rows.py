@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stream_app.domain.report_rows import build_rows
+from stream_app.domain.report_rows import build_columns, build_rows
 from stream_app.domain.store_facts import PollRules, StoreFacts
 from stream_app.domain.uptime import StoreStates
 
 if TYPE_CHECKING:
-    from stream_app.domain.report_rows import ReportRow
+    from stream_app.domain.report_rows import ReportColumns, ReportRow
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.settings import Settings
 
@@ -29,3 +29,11 @@ def rows_of(
     start, end = spec.span(reference)
     (rows,) = build_rows(spec, [store_id], states_of(facts, start, end, rules), [facts.tz])
     return rows
+
+
+def columns_of(
+    spec: ReportSpec, store_id: str, facts: StoreFacts, reference: int, rules: PollRules
+) -> ReportColumns:
+    """Return the same rows as columns."""
+    states = states_of(facts, *spec.span(reference), rules)
+    return build_columns(spec, [store_id], states, [facts.tz])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ from stream_app.domain.timestamps import MINUTE, SECOND, WEEK, format_instant
 from stream_app.domain.windows import WINDOWS, microsecond_reading, minute_reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
     from pytz.tzinfo import BaseTzInfo
@@ -42,13 +41,52 @@ class ReportRow(NamedTuple):
     unknown: Sequence[float] = ()
 
 
+class ReportColumns(NamedTuple):
+    """The rows of many stores by columns: lists of as many values as there are rows.
+
+    Attributes:
+        stores: for each row the number of its store; the rows of a store follow each other.
+        values: in the order of the spec's columns.
+        polls_counted: see `ReportRow`.
+        coverage: see `ReportRow`.
+        unknown: in the order of the spec's `unknown_columns`.
+    """
+
+    stores: Sequence[int]
+    values: Sequence[Sequence[Any]]
+    polls_counted: Sequence[int]
+    coverage: Sequence[float | None]
+    unknown: Sequence[Sequence[float]]
+
+
 def build_rows(
     spec: ReportSpec,
     store_ids: Sequence[str],
     states: StoreStates,
     timezones: Sequence[BaseTzInfo],
 ) -> list[list[ReportRow]]:
-    """Build the rows of each store: one, or one for each local day.
+    """Build the rows of each store: one, or one for each local day; see `build_columns`."""
+    columns = build_columns(spec, store_ids, states, timezones)
+    rows: list[list[ReportRow]] = [[] for _ in store_ids]
+    for store, values, polls, coverage, unknown in zip(
+        columns.stores,
+        zip(*columns.values, strict=True),
+        columns.polls_counted,
+        columns.coverage,
+        zip(*columns.unknown, strict=True),
+        strict=True,
+    ):
+        rows[store].append(ReportRow([*values], polls, coverage, [*unknown]))
+    return rows
+
+
+def build_columns(
+    spec: ReportSpec,
+    store_ids: Sequence[str],
+    states: StoreStates,
+    timezones: Sequence[BaseTzInfo],
+) -> ReportColumns:
+    """Build the columns of the rows of all stores: one row each, or one for each local day.
 
     Args:
         spec: the figures.
@@ -57,40 +95,37 @@ def build_rows(
         timezones: for each store the timezone that defines its local days.
     """
     if spec.windows:
-        return [[row] for row in _window_rows(spec, store_ids, states)]
+        return _window_columns(spec, store_ids, states)
     periods_of = {tz: _periods(spec, tz, states.start, states.end) for tz in set(timezones)}
-    periods = [periods_of[tz] for tz in timezones]
-    rows = _period_rows(spec, store_ids, states, periods)
-    return [list(islice(rows, len(of_store))) for of_store in periods]
+    return _period_columns(spec, store_ids, states, [periods_of[tz] for tz in timezones])
 
 
-def _window_rows(
+def _window_columns(
     spec: ReportSpec, store_ids: Sequence[str], states: StoreStates
-) -> Iterator[ReportRow]:
-    """Yield the row of each store with the three windows."""
+) -> ReportColumns:
+    """Build the columns of one row of each store, with the three windows."""
     windows = states.last_windows(WINDOWS.values())
     exact = states.split(windows, microsecond_reading)
     split = exact if spec.exact else states.split(windows, minute_reading)
-    figures = _window_columns(spec, split.up, split.down)
-    unknown = _window_columns(spec, split.unknown_up, split.unknown_down)
-    for store_id, values, polls, coverage, parts in zip(
-        store_ids, figures, states.poll_counts(), exact[-1].coverage(), unknown, strict=True
-    ):
-        yield ReportRow([store_id, *values], polls, coverage, [*parts])
+    return ReportColumns(
+        range(len(store_ids)),
+        [store_ids, *_shown_windows(spec, split.up, split.down)],
+        states.poll_counts(),
+        exact[-1].coverage(),
+        _shown_windows(spec, split.unknown_up, split.unknown_down),
+    )
 
 
-def _window_columns(spec: ReportSpec, up: Integers, down: Integers) -> Iterator[tuple[float, ...]]:
-    """Return the values of each store, from rows with the amounts of its hour, day and week."""
+def _shown_windows(spec: ReportSpec, up: Integers, down: Integers) -> list[list[float]]:
+    """Return the columns of two amounts of the hour, the day and the week, as reports show them."""
     if spec.exact:
-        columns = [(amount / SECOND).tolist() for amount in (*up, *down)]
-    else:
-        hours = _hours_by_minutes()
-        columns = [
-            column
-            for hour, *longer in (up, down)
-            for column in (hour.tolist(), *(hours[minutes].tolist() for minutes in longer))
-        ]
-    return zip(*columns, strict=True)
+        return [(amount / SECOND).tolist() for amount in (*up, *down)]
+    hours = _hours_by_minutes()
+    return [
+        column
+        for hour, *longer in (up, down)
+        for column in (hour.tolist(), *(hours[minutes].tolist() for minutes in longer))
+    ]
 
 
 @cache
@@ -122,16 +157,14 @@ def _periods(spec: ReportSpec, tz: BaseTzInfo, start: int, end: int) -> list[_Pe
     ]
 
 
-def _period_rows(
+def _period_columns(
     spec: ReportSpec,
     store_ids: Sequence[str],
     states: StoreStates,
     periods: Sequence[Sequence[_Period]],
-) -> Iterator[ReportRow]:
-    """Yield the rows of all stores, one for each of their periods."""
+) -> ReportColumns:
+    """Build the columns of the rows of all stores, one row for each of their periods."""
     rows = [(number, period) for number, of_store in enumerate(periods) for period in of_store]
-    if not rows:
-        return
     parts = [(number, *part) for number, period in rows for part in period.parts]
     stores, starts, ends = np.array(parts, dtype=np.int64).T
     first_parts = np.cumsum([0, *(len(period.parts) for _, period in rows[:-1])])
@@ -143,19 +176,17 @@ def _period_rows(
 
     exact = split(microsecond_reading)
     amounts = exact if spec.exact else split(minute_reading)
-    columns = (amounts.up, amounts.down, amounts.unknown_up, amounts.unknown_down)
-    values = [(column / SECOND if spec.exact else column).tolist() for column in columns]
-    polls = (
+    up, down, *unknown = (
+        (amount / SECOND if spec.exact else amount).tolist()
+        for amount in (amounts.up, amounts.down, amounts.unknown_up, amounts.unknown_down)
+    )
+    names = zip(*(period.names for _, period in rows), strict=True)
+    return ReportColumns(
+        [number for number, _ in rows],
+        [[store_ids[number] for number, _ in rows], *names, up, down],
         np.add.reduceat(states.polls_in(stores, starts, ends), first_parts).tolist()
         if spec.daily
-        else states.poll_counts()
+        else states.poll_counts(),
+        exact.coverage(),
+        unknown,
     )
-    for (number, period), count, coverage, up, down, unknown_up, unknown_down in zip(
-        rows, polls, exact.coverage(), *values, strict=True
-    ):
-        yield ReportRow(
-            [store_ids[number], *period.names, up, down],
-            count,
-            coverage,
-            [unknown_up, unknown_down],
-        )

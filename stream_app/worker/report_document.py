@@ -11,10 +11,10 @@ from stream_app.domain.timezones import TZDATA_VERSION
 from stream_app.durations import format_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from stream_app.contracts.report_results import Row
-    from stream_app.domain.report_rows import ReportRow
+    from stream_app.domain.report_rows import ReportColumns, ReportRow
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.settings import Settings
 
@@ -52,20 +52,26 @@ def extra_columns(spec: ReportSpec) -> tuple[str, ...]:
     return (*EXTRA_COLUMNS, *spec.unknown_columns)
 
 
-def chunk_rows(rows: Iterable[ReportRow], store: StoreProvenance) -> list[Row]:
-    """Return a store's rows in a report of many: values of the columns, then of `extra_columns`."""
-    return [
-        [
-            *row.values,
-            store.timezone,
-            store.hours_version,
-            row.polls_counted,
-            row.coverage,
-            store.unknown_timezone,
-            *row.unknown,
-        ]
-        for row in rows
-    ]
+def chunk_rows(columns: ReportColumns, stores: Sequence[StoreProvenance]) -> list[Row]:
+    """Return the rows of a report of many stores: their values, then those of `extra_columns`.
+
+    Args:
+        columns: the figures of the stores.
+        stores: the facts of each store.
+    """
+    # column by column: to put each row together by itself took five times the CPU
+    of_rows = [stores[number] for number in columns.stores]
+    rows = zip(
+        *columns.values,
+        [store.timezone for store in of_rows],
+        [store.hours_version for store in of_rows],
+        columns.polls_counted,
+        columns.coverage,
+        [store.unknown_timezone for store in of_rows],
+        *columns.unknown,
+        strict=True,
+    )
+    return list(map(list, rows))
 
 
 def store_document(

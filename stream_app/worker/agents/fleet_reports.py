@@ -17,7 +17,7 @@ from stream_app.contracts.report_results import ReportEvent, ResultChunk
 from stream_app.domain.timestamps import DAY
 from stream_app.errors import ReportError, RevokedError
 from stream_app.worker.facts.keys import store_key
-from stream_app.worker.report_document import chunk_rows, extra_columns
+from stream_app.worker.report_document import extra_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -145,9 +145,8 @@ class FleetReports:
             present = (
                 named if request.store_ids is not None else filter(owned.stores.__contains__, named)
             )
-            for reports in calculator.calculate(present):
-                for report in reports:
-                    rows += chunk_rows(report.rows, report.provenance)
+            for turn in calculator.calculate_rows(present):
+                rows += turn
                 await asyncio.sleep(0)
                 if owned.revoked.is_set():
                     raise RevokedError(f"partition {owned.number} was revoked")

@@ -13,7 +13,7 @@ from stream_app.domain.business_hours import ALWAYS_OPEN, WeeklyHours
 from stream_app.domain.open_time import OpenTimes, opening_edges
 from stream_app.domain.poll_buckets import BucketLayout, first_that_drops
 from stream_app.domain.poll_sets import PollSets
-from stream_app.domain.report_rows import ReportRow, build_rows
+from stream_app.domain.report_rows import ReportRow, build_columns, build_rows
 from stream_app.domain.store_facts import PollRules, StoreFacts
 from stream_app.domain.timezones import resolve_timezone, unknown_timezone_name
 from stream_app.domain.uptime import StoreStates
@@ -29,6 +29,7 @@ from stream_app.worker.facts.keys import (
 )
 from stream_app.worker.report_document import (
     StoreProvenance,
+    chunk_rows,
     common_provenance,
     store_document,
 )
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from pytz.tzinfo import BaseTzInfo
 
     from stream_app.contracts.report_requests import Include
-    from stream_app.contracts.report_results import ReportDocument
+    from stream_app.contracts.report_results import ReportDocument, Row
     from stream_app.domain.poll_sets import Integers
     from stream_app.domain.report_spec import ReportSpec
     from stream_app.settings import Settings
@@ -51,19 +52,6 @@ MAX_TURN_STORES: Final = 500
 
 MAX_TURN_BYTES: Final = 2 << 20
 """Bytes of polls above which a turn takes no more stores."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoreReport:
-    """The figures of a store.
-
-    Attributes:
-        rows: the rows of the spec.
-        provenance: the facts of the store that they were calculated from, besides its polls.
-    """
-
-    rows: list[ReportRow]
-    provenance: StoreProvenance
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,8 +131,8 @@ class ReportCalculator:
         self.input_offsets = {topic: owned.applied(topic) for topic in owned.offset_trackers}
         self.lost_input = [lost.describe() for lost in owned.lost]
 
-    def calculate(self, stores: Iterable[bytes]) -> Iterator[list[StoreReport]]:
-        """Calculate the figures of stores in turns, each of which takes a bounded time and memory.
+    def calculate_rows(self, stores: Iterable[bytes]) -> Iterator[list[Row]]:
+        """Calculate the rows of stores in turns, each of which takes a bounded time and memory.
 
         Args:
             stores: their keys, in ascending order; each is taken when it is read.
@@ -156,17 +144,13 @@ class ReportCalculator:
         """
         remaining = iter(stores)
         while (facts := self._read(remaining)).stores:
-            states = self._states(facts)
-            rows = build_rows(
+            columns = build_columns(
                 self._spec,
                 [store_id_of(store) for store in facts.stores],
-                states,
+                self._states(facts),
                 [setup.schedule.tz for setup in facts.setups],
             )
-            yield [
-                StoreReport(of_store, setup.provenance)
-                for of_store, setup in zip(rows, facts.setups, strict=True)
-            ]
+            yield chunk_rows(columns, [setup.provenance for setup in facts.setups])
 
     def document(self, store_id: str, details: Iterable[Include] = ()) -> ReportDocument:
         """Calculate the whole report of a store.

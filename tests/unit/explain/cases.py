@@ -37,7 +37,7 @@ from stream_app.worker.report_document import (
     store_document,
 )
 from tests.fake_record import FakeRecord
-from tests.store_rows import rows_of, states_of
+from tests.store_rows import columns_of, rows_of, states_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -161,7 +161,8 @@ def report_of(
             details={},
         ).fields
     fields = (*spec.columns, *extra_columns(spec))
-    entries = [dict(zip(fields, row, strict=True)) for row in chunk_rows(rows, store)]
+    columns = columns_of(spec, STORE, facts, case.reference, rules)
+    entries = [dict(zip(fields, row, strict=True)) for row in chunk_rows(columns, [store])]
     return {
         "reference_time": format_instant(case.reference),
         **provenance,

@@ -30,7 +30,7 @@ from stream_app.worker.report_document import StoreProvenance, chunk_rows, extra
 from tests.fakes import SETTINGS, FakeGateway
 from tests.http_client import TestClient
 from tests.report_contents import store_content
-from tests.store_rows import rows_of
+from tests.store_rows import columns_of
 from tests.strategies import ZONES, clock_changes
 from tests.unit.api.answers import STORE, UNKNOWN, problem_of
 
@@ -253,10 +253,10 @@ def daily_rows(
     polls = poll_set((at, True) for at in range(start - HOUR, end, HOUR))
     hours_of_week = WeeklyHours.from_rows(hours)
     rules = PollRules(lookback=HOUR, default_active=False, stale_after=2 * HOUR)
-    report_rows = rows_of(form, STORE, StoreFacts(hours_of_week, tz, polls), now, rules)
+    columns = columns_of(form, STORE, StoreFacts(hours_of_week, tz, polls), now, rules)
     provenance = StoreProvenance(timezone_name, hours, "0a")
     fields = (*form.columns, *extra_columns(form))
-    rows = chunk_rows(report_rows, provenance)
+    rows = chunk_rows(columns, [provenance])
     return [dict(zip(fields, row, strict=True)) for row in rows]
 
 

@@ -26,7 +26,7 @@ from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.open_time import opening_edges
 from stream_app.domain.poll_buckets import HOT
 from stream_app.domain.report import CSV_HEADER
-from stream_app.domain.report_rows import build_rows
+from stream_app.domain.report_rows import build_columns
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.domain.timestamps import DAY, HOUR, SECOND, WEEK
 from stream_app.worker.agents import fleet_reports, report_calculator
@@ -363,9 +363,9 @@ async def test_a_turn_with_many_polls_takes_few_stores(
 
     def build(spec: Any, store_ids: Any, *arguments: Any) -> Any:
         turns.append(len(store_ids))
-        return build_rows(spec, store_ids, *arguments)
+        return build_columns(spec, store_ids, *arguments)
 
-    monkeypatch.setattr(report_calculator, "build_rows", build)
+    monkeypatch.setattr(report_calculator, "build_columns", build)
 
     await ask(harness, PART)
 
