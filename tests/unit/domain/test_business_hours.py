@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stream_app.domain import business_hours
 from stream_app.domain.business_hours import (
     ALWAYS_OPEN,
     WeeklyHours,
@@ -106,6 +107,24 @@ def test_full_days_are_always_open_too() -> None:
 
 # Mon 22        24 | Tue 00   02
 #     [============|=========)
+def test_a_row_is_parsed_once_whatever_the_number_of_its_stores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parsed: list[str] = []
+
+    def parse(text: str, *, end: bool = False) -> int:
+        parsed.append(text)
+        return parse_time_of_day(text, end=end)
+
+    monkeypatch.setattr(business_hours, "parse_time_of_day", parse)
+    business_hours._parse_row.cache_clear()
+
+    weeks = {WeeklyHours.from_rows([(MONDAY, start, "17:00")]) for start in ("09:00", " 09:00 ")}
+
+    assert parsed == ["09:00", "17:00"]
+    assert weeks == {WeeklyHours(((9 * HOUR, 17 * HOUR),))}
+
+
 def test_an_overnight_row_spills_into_the_next_day() -> None:
     hours = WeeklyHours.from_rows([(MONDAY, "22:00", "02:00")])
 
