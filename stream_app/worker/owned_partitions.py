@@ -108,7 +108,7 @@ class OwnedPartition:
         """Yield the values of some keys of each store, all as they are at the first one.
 
         Args:
-            stores: the first parts of the keys, in ascending order; each is taken when it is read.
+            stores: the first parts of the keys, in ascending order, read one at a time.
             suffixes: the last parts of the keys of every store, in ascending order.
 
         Raises:

@@ -135,7 +135,7 @@ class ReportCalculator:
         """Calculate the rows of stores in turns, each of which takes a bounded time and memory.
 
         Args:
-            stores: their keys, in ascending order; each is taken when it is read.
+            stores: their keys, in ascending order, read one at a time.
 
         Raises:
             ReportError: a store is unknown, or its polls of that time were dropped.
