@@ -1,17 +1,22 @@
-"""Sends records to Kafka with acknowledgement and back-pressure, for replays and for pings."""
+"""Sends records to Kafka with acknowledgement and back-pressure, for replays and for pings.
+
+Records go in batches of `BatchProducer`. aiokafka's `send` makes a future, a wake-up and a log line
+for every record, which takes longer than all else that a replay does with it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from aiokafka.errors import KafkaError, KafkaTimeoutError
+from aiokafka.errors import KafkaError
 
 from stream_app.contracts.partitioning import partition_of
 from stream_app.errors import StoreUptimeError
+from stream_app.kafka.batch_producer import Batch, BatchMetadata, BatchProducer
 from stream_app.kafka.clients import producer, start, stop, unavailable
 
 if TYPE_CHECKING:
@@ -21,9 +26,12 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 BATCH_BYTES: Final = 256 << 10
-"""Bytes of one batch; at most two batches a partition are buffered or in flight."""
+"""Bytes of one batch."""
 
-LINGER_MS: Final = 20
+MAX_WAITING_BYTES: Final = 2 * BATCH_BYTES
+"""Bytes of a partition that may be buffered or in flight; the next record waits then."""
+
+LINGER_SECONDS: Final = 0.02
 """A record waits this long for others to share its batch."""
 
 TIME_LIMIT_SECONDS: Final = 60.0
@@ -41,6 +49,16 @@ class SinkCount:
     failed_records: int = 0
 
 
+@dataclass(slots=True)
+class _PendingBatch:
+    """The counts of a batch that the broker has not acknowledged."""
+
+    topic: str
+    records: int = 0
+    rows: int = 0
+    callbacks: list[Callable[[BatchMetadata], None]] = field(default_factory=list)
+
+
 class RecordSink:
     """An async context that sends records and counts the acknowledged ones.
 
@@ -49,7 +67,7 @@ class RecordSink:
 
     Args:
         settings: name the brokers and the partitions of a topic.
-        linger_ms: time that a record waits for others to share its batch.
+        linger: seconds that a record waits for others to share its batch.
         time_limit: seconds without any acknowledgement while records are in flight.
 
     Attributes:
@@ -61,16 +79,17 @@ class RecordSink:
         self,
         settings: Settings,
         *,
-        linger_ms: int = LINGER_MS,
+        linger: float = LINGER_SECONDS,
         time_limit: float = TIME_LIMIT_SECONDS,
     ) -> None:
         self.counts: defaultdict[str, SinkCount] = defaultdict(SinkCount)
         self.in_flight = 0
         self._settings = settings
-        self._linger_ms = linger_ms
+        self._linger = linger
         self._time_limit = time_limit
         self._last_answer = 0.0
         self._failure: StoreUptimeError | None = None
+        self._pending: dict[Batch, _PendingBatch] = {}
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -78,12 +97,12 @@ class RecordSink:
         self._idle.set()
         self._producer = producer(
             self._settings,
-            linger_ms=self._linger_ms,
             max_batch_size=BATCH_BYTES,
-            # send() waits this long for room before it checks for acknowledgements
+            # a request to a silent broker is sent again within the time limit
             request_timeout_ms=int(min(30.0, self._time_limit / 2) * 1000),
         )
         await start(self._producer, self._settings)
+        self._batches = BatchProducer(self._producer, linger=self._linger)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -91,7 +110,7 @@ class RecordSink:
             if kind is None:
                 await self.drain()
         finally:
-            await stop(self._producer)
+            await stop(self._producer, self._batches.flush)
 
     async def send(
         self,
@@ -100,7 +119,7 @@ class RecordSink:
         value: bytes,
         *,
         rows: int = 1,
-        on_acknowledged: Callable[[Any], None] | None = None,
+        on_acknowledged: Callable[[BatchMetadata], None] | None = None,
     ) -> None:
         """Send a record; wait while the buffer of its partition is full.
 
@@ -109,7 +128,7 @@ class RecordSink:
             key: the record's key, which decides its partition.
             value: the record's value.
             rows: number of input rows that it holds, for the counts.
-            on_acknowledged: called with the record's metadata when it is acknowledged.
+            on_acknowledged: called with the metadata of its batch when it is acknowledged.
 
         Raises:
             BrokerUnavailableError: nothing was acknowledged for the time limit.
@@ -117,26 +136,36 @@ class RecordSink:
         """
         # by the settings: no worker reads a partition that was added to the topic later
         partition = partition_of(key, topic.partitions(self._settings))
-        while True:
-            if self._failure is not None:
-                raise self._failure
-            if not self.in_flight:
-                self._last_answer = self._loop.time()
-            try:
-                future = await self._producer.send(
-                    topic.name, value=value, key=key, partition=partition
-                )
-                break
-            except KafkaTimeoutError as error:
-                self._check_time_limit(error)
-            except KafkaError as error:
-                raise self._to_error(topic.name, error) from error
+        await self._wait_for_capacity(topic.name, partition)
+        if self._failure is not None:
+            raise self._failure
+        if not self.in_flight:
+            self._last_answer = self._loop.time()
+        try:
+            batch = self._batches.add(topic.name, partition, key, value)
+        except KafkaError as error:
+            raise self._to_error(topic.name, error) from error
+        pending = self._pending.get(batch)
+        if pending is None:
+            pending = self._pending[batch] = _PendingBatch(topic.name)
+            batch.sent.add_done_callback(partial(self._done, batch))
+        pending.records += 1
+        pending.rows += rows
+        if on_acknowledged is not None:
+            pending.callbacks.append(on_acknowledged)
         count = self.counts[topic.name]
         count.records += 1
         count.rows += rows
         self.in_flight += 1
         self._idle.clear()
-        future.add_done_callback(partial(self._done, topic.name, rows, on_acknowledged))
+
+    async def _wait_for_capacity(self, topic: str, partition: int) -> None:
+        while self._batches.waiting(topic, partition) > MAX_WAITING_BYTES:
+            try:
+                async with asyncio.timeout_at(self._last_answer + self._time_limit):
+                    await self._batches.wait_for_capacity(topic, partition, MAX_WAITING_BYTES)
+            except TimeoutError as error:
+                self._check_time_limit(error)
 
     async def drain(self) -> None:
         """Wait until everything sent so far is acknowledged.
@@ -145,6 +174,7 @@ class RecordSink:
             BrokerUnavailableError: nothing was acknowledged for the time limit.
             StoreUptimeError: a broker rejected a record for good.
         """
+        self._batches.start_all()
         while self.in_flight:
             try:
                 async with asyncio.timeout_at(self._last_answer + self._time_limit):
@@ -158,26 +188,21 @@ class RecordSink:
         if self._loop.time() - self._last_answer >= self._time_limit:
             raise unavailable(self._settings, error) from error
 
-    def _done(
-        self,
-        topic: str,
-        rows: int,
-        on_acknowledged: Callable[[Any], None] | None,
-        future: asyncio.Future[Any],
-    ) -> None:
-        count = self.counts[topic]
-        self.in_flight -= 1
+    def _done(self, batch: Batch, sent: asyncio.Future[BatchMetadata]) -> None:
+        pending = self._pending.pop(batch)
+        count = self.counts[pending.topic]
+        self.in_flight -= pending.records
         self._last_answer = self._loop.time()
-        error = None if future.cancelled() else future.exception()
-        if future.cancelled() or error is not None:
-            count.failed_records += 1
+        error = None if sent.cancelled() else sent.exception()
+        if sent.cancelled() or error is not None:
+            count.failed_records += pending.records
             if self._failure is None and error is not None:
-                self._failure = self._to_error(topic, error)
+                self._failure = self._to_error(pending.topic, error)
         else:
-            count.acknowledged_records += 1
-            count.acknowledged_rows += rows
-            if on_acknowledged is not None:
-                on_acknowledged(future.result())
+            count.acknowledged_records += pending.records
+            count.acknowledged_rows += pending.rows
+            for on_acknowledged in pending.callbacks:
+                on_acknowledged(sent.result())
         if not self.in_flight:
             self._idle.set()
 

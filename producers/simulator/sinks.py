@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from producers.simulator.delivery_stats import DeliveryStats
     from producers.simulator.model import Ping
+    from stream_app.kafka.batch_producer import BatchMetadata
     from stream_app.settings import Settings
 
 MAX_REQUESTS_IN_FLIGHT: Final = 16
@@ -250,11 +251,11 @@ class KafkaPingSink:
             return
 
     def _acknowledged(
-        self, pings: Sequence[Ping], stats: DeliveryStats, sent_at: float, metadata: Any
+        self, pings: Sequence[Ping], stats: DeliveryStats, sent_at: float, metadata: BatchMetadata
     ) -> None:
         seconds = asyncio.get_running_loop().time() - sent_at
         # the worker compares with the broker's time of the record: so does this
-        appended_at = metadata.timestamp * 1000
+        appended_at = metadata.append_time
         accepted = []
         for ping in pings:
             reason = ahead_of_clock(ping.instant, appended_at, self._tolerance)

@@ -148,7 +148,7 @@ class BatchProducer:
                 self._start(queue)
             elif self._timer is None:
                 loop = asyncio.get_running_loop()
-                self._timer = loop.call_later(self._linger, self._start_all)
+                self._timer = loop.call_later(self._linger, self.start_all)
         return batch
 
     def waiting(self, topic: str, partition: int) -> int:
@@ -165,7 +165,7 @@ class BatchProducer:
 
     async def flush(self) -> None:
         """Wait until everything that was added is with the broker, or has failed."""
-        self._start_all()
+        self.start_all()
         while tasks := [queue.task for queue in self._queues.values() if queue.task is not None]:
             await asyncio.wait(tasks)
 
@@ -175,7 +175,8 @@ class BatchProducer:
             task = queue.task or self._start(queue)
             await asyncio.wait([task])
 
-    def _start_all(self) -> None:
+    def start_all(self) -> None:
+        """Hand over what has been gathered, without waiting for more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

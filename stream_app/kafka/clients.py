@@ -122,10 +122,15 @@ async def stop(client: Any, first: Callable[[], Awaitable[None]] | None = None) 
         client: the client to stop.
         first: sends the records that wait for the client.
     """
-    with suppress(TimeoutError):
-        async with asyncio.timeout(CLOSING_SECONDS):
-            if first is not None:
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + CLOSING_SECONDS
+    if first is not None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(deadline):
                 await first()
+    with suppress(TimeoutError):
+        # the client stops also where nobody takes what has been gathered
+        async with asyncio.timeout_at(max(deadline, loop.time() + CLOSING_SECONDS / 10)):
             await client.stop()
 
 

@@ -22,7 +22,9 @@ from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import decode_poll_batch
 from stream_app.domain.timestamps import SECOND
 from stream_app.errors import StoreUptimeError
+from stream_app.kafka import clients
 from stream_app.settings import Settings
+from tests.producer_double import ProducerDouble, SentBatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -298,42 +300,26 @@ async def test_without_an_api_one_line_says_what_to_do() -> None:
 # -- Kafka
 
 
-@dataclass
-class Metadata:
-    timestamp: int
-
-
-class ProducerDouble:
+class AnsweringProducer(ProducerDouble):
     """Acknowledges at once with the time of the test, unless it is silent or has an error."""
 
     def __init__(self) -> None:
-        self.sent: list[tuple[str, bytes, bytes]] = []
+        super().__init__()
         self.silent = False
         self.error: Exception | None = None
-        self.stopped = False
 
-    async def start(self) -> None:
-        pass
-
-    async def stop(self) -> None:
-        self.stopped = True
-
-    async def send(
-        self, topic: str, *, value: bytes, key: bytes, partition: int
-    ) -> asyncio.Future[Metadata]:
-        assert partition == partition_of(key, SETTINGS.partitions)
-        future = asyncio.get_running_loop().create_future()
-        self.sent.append((topic, key, value))
+    def on_batch(self, batch: SentBatch) -> None:
+        for key, _ in batch.records:
+            assert batch.partition == partition_of(key, SETTINGS.partitions)
         if self.error is not None:
-            future.set_exception(self.error)
+            batch.future.set_exception(self.error)
         elif not self.silent:
-            future.set_result(Metadata(NOW // 1000))
-        return future
+            batch.acknowledge(NOW // 1000)
 
 
 @pytest.fixture
-def producer(monkeypatch: pytest.MonkeyPatch) -> ProducerDouble:
-    double = ProducerDouble()
+def producer(monkeypatch: pytest.MonkeyPatch) -> AnsweringProducer:
+    double = AnsweringProducer()
     monkeypatch.setattr(sink_module, "producer", lambda *_args, **_kwargs: double)
     return double
 
@@ -351,14 +337,13 @@ async def published(*batches: list[Ping]) -> tuple[DeliveryStats, list[Ping]]:
 
 
 async def test_stores_publish_single_polls_and_several_together_as_one_batch(
-    producer: ProducerDouble,
+    producer: AnsweringProducer,
 ) -> None:
     pings = [ping(1), ping(2, NOW - 2), ping(2, NOW - 1, active=False), ping(3, active=False)]
     stats, recorded = await published(pings)
-    assert [(topic, key) for topic, key, _ in producer.sent] == [
-        ("store-status", IDS[store].encode()) for store in (1, 2, 3)
-    ]
-    values = [value for _, _, value in producer.sent]
+    sent = {key: value for topic, key, value in producer.sent if topic == "store-status"}
+    values = [sent[IDS[store].encode()] for store in (1, 2, 3)]
+    assert len(sent) == 3
     assert json.loads(values[0]) == {
         "store_id": IDS[1],
         "status": "active",
@@ -371,7 +356,7 @@ async def test_stores_publish_single_polls_and_several_together_as_one_batch(
 
 
 async def test_a_poll_that_the_worker_will_reject_is_rejected_by_the_time_of_the_broker(
-    producer: ProducerDouble,
+    producer: AnsweringProducer,
 ) -> None:
     latest = NOW + SETTINGS.future_tolerance
     pings = [ping(1, latest), ping(1, latest + 1), ping(2, latest + 5 * SECOND)]
@@ -384,9 +369,10 @@ async def test_a_poll_that_the_worker_will_reject_is_rejected_by_the_time_of_the
 
 
 async def test_a_lost_broker_does_not_keep_it_from_ending(
-    producer: ProducerDouble, monkeypatch: pytest.MonkeyPatch
+    producer: AnsweringProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ping_sinks, "DRAIN_SECONDS", 0.05)
+    monkeypatch.setattr(clients, "CLOSING_SECONDS", 0.05)
     producer.silent = True
     stats, recorded = await published([ping(1), ping(2)])
     assert producer.stopped
@@ -394,7 +380,7 @@ async def test_a_lost_broker_does_not_keep_it_from_ending(
     assert recorded == []
 
 
-async def test_a_record_that_is_rejected_for_good_ends_the_run(producer: ProducerDouble) -> None:
+async def test_a_record_that_is_rejected_for_good_ends_the_run(producer: AnsweringProducer) -> None:
     producer.error = MessageSizeTooLargeError("too large")
     with pytest.raises(StoreUptimeError, match="refuses a record on store-status"):
         await published([ping(1)])
