@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import strategies as st
 
 from stream_app.contracts.business_hours import encode_hours, encode_rows, hours_version
+from stream_app.contracts.packed_polls import encode_packed_batch
 from stream_app.contracts.partitioning import partition_of
 from stream_app.contracts.polls import encode_poll
 from stream_app.contracts.report_results import ReportDocument
@@ -88,8 +89,12 @@ class Topics:
         records.append(FakeRecord(topic, value, APPEND_TIME_MS, offset, PARTITION, headers))
 
     def add_polls(self, *polls: Poll, store_id: str = STORE) -> None:
-        for instant, active in polls:
-            self.add(STORE_STATUS.name, encode_poll(store_id, instant, active=active))
+        for number, (instant, active) in enumerate(polls):
+            if number % 2:
+                value = encode_packed_batch(store_id, poll_set([(instant, active)]))
+            else:
+                value = encode_poll(store_id, instant, active=active)
+            self.add(STORE_STATUS.name, value)
 
     async def bounds(self, partition: TopicPartition) -> tuple[int, int]:
         assert partition.partition == PARTITION

@@ -18,6 +18,7 @@ from producers.dead_letters.decode import (
 from stream_app.contracts.business_hours import BusinessHours, HoursRecord
 from stream_app.contracts.dead_letters import DeadLetter
 from stream_app.contracts.fields import parse_uuid
+from stream_app.contracts.packed_polls import encode_packed_batch
 from stream_app.contracts.polls import PollBatch, encode_poll, encode_poll_batch
 from stream_app.contracts.stores import TimezoneRecord, encode_timezone
 from stream_app.contracts.topics import (
@@ -29,6 +30,7 @@ from stream_app.contracts.topics import (
     STORE_TIMEZONES,
     TopicSpec,
 )
+from stream_app.domain.polls import poll_set
 from stream_app.errors import RecordError
 from tests.unit.contracts import wire
 from tests.unit.contracts.wire import unchecked_hours
@@ -71,6 +73,10 @@ def decoded(dead_letter: DeadLetter) -> DecodedOriginal:
         (
             of_topic(STORE_STATUS, encode_poll_batch(STORE, [(5, True), (LATEST, False)])),
             PollBatch(STORE, [(5, True), (LATEST, False)]),
+        ),
+        (
+            of_topic(STORE_STATUS, encode_packed_batch(STORE, poll_set([(5, True), (9, False)]))),
+            PollBatch(STORE, [(5, True), (9, False)]),
         ),
         (
             of_topic(STORE_BUSINESS_HOURS, unchecked_hours(STORE, [(0, " 09:00 ", "17:00")])),

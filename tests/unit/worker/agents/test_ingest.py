@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import MessageSizeTooLargeError
 
 from stream_app.contracts.business_hours import encode_hours, encode_rows
+from stream_app.contracts.packed_polls import encode_packed_batch
 from stream_app.contracts.polls import encode_poll, encode_poll_batch
 from stream_app.contracts.revisions import ORIGIN_HEADER, RecordOrigin, Revision, encode_origin
 from stream_app.contracts.stores import encode_timezone
@@ -69,9 +70,12 @@ def harness() -> Harness:
 # -- polls
 
 
-async def test_polls_reach_the_table_and_are_noted(harness: Harness) -> None:
+@pytest.mark.parametrize(
+    "encode", [encode_poll_batch, lambda store, polls: encode_packed_batch(store, poll_set(polls))]
+)
+async def test_polls_reach_the_table_and_are_noted(harness: Harness, encode: Any) -> None:
     (event,) = await harness.deliver(
-        encode_poll_batch(STORE, [(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
+        encode(STORE, [(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])
     )
 
     assert harness.polls(STORE) == poll_set([(NOW - MINUTE, True), (NOW - 2 * MINUTE, False)])

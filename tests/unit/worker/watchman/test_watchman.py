@@ -12,6 +12,7 @@ import pytest
 
 from stream_app.contracts.business_hours import encode_hours, encode_rows
 from stream_app.contracts.dead_letters import DeadLetter, encode_dead_letter
+from stream_app.contracts.packed_polls import encode_packed_batch
 from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.revisions import (
     ORIGIN_HEADER,
@@ -212,10 +213,13 @@ async def test_a_bucket_that_lost_its_polls_is_logged_with_store_figures_and_off
     assert "\n" not in line
 
 
-async def test_one_lost_poll_is_found(errors: list[str]) -> None:
+@pytest.mark.parametrize(
+    "encode", [encode_poll_batch, lambda store, polls: encode_packed_batch(store, poll_set(polls))]
+)
+async def test_one_lost_poll_is_found(errors: list[str], encode: Any) -> None:
     product = Product()
     product.live(30)
-    product.append_applied(STATUS, encode_poll_batch(STORES[0], [(product.now - HOUR, True)]))
+    product.append_applied(STATUS, encode(STORES[0], [(product.now - HOUR, True)]))
     await product.watch()
     assert product.outcomes() == (2, 1, 0)
     assert len(errors) == 1
