@@ -13,6 +13,7 @@ help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## .venv with the console script, and the broker's jars where there is no Docker
+	@$(BIN)/python -m compileall -q stream_app api producers # each start would, where PYTHONDONTWRITEBYTECODE is set
 	@$(BIN)/store-uptime kafka prepare
 
 demo: setup ## the main job on the sample data: broker, worker, API, replay, report (KEEP=1 stays up)
