@@ -78,7 +78,8 @@ class Table:
     def _joined_rows(self, chunk: Chunk, *, last: bool) -> tuple[Chunk, Chunk]:
         """Return the whole rows of a chunk, and the lines of a row that may go on behind it."""
         columns = self.columns
-        if columns is None:
+        if columns is None or b'"' not in chunk.data:
+            self._joined = {}
             return chunk, Chunk(0, b"")
         rows = join_rows(chunk.data, columns.count, columns.positions, last=last)
         line = chunk.first_line

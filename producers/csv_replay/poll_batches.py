@@ -1,69 +1,98 @@
-"""Groups polls into batches of one store: a batch costs a worker as many writes as one poll."""
+"""Groups polls into packed batches of one store, which cost a worker as many writes as one poll."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import polars as pl
 
-from producers.csv_replay.poll_rows import SCHEMA
+from stream_app.contracts.packed_polls import encode_packed_batch
 from stream_app.contracts.polls import MAX_POLLS_PER_RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-Batch = tuple[str, list[tuple[int, bool]]]
-"""A store id with its polls `(instant in µs, active)`, at most MAX_POLLS_PER_RECORD."""
+PACKED_SCHEMA: Final = pl.Schema({"store": pl.UInt32, "poll": pl.Int64})
+"""Columns of a frame of packed polls (12 bytes each): store number, `instant << 1 | active`."""
+
+
+class EncodedBatch(NamedTuple):
+    """A record of `store-status` with polls of one store, at most MAX_POLLS_PER_RECORD."""
+
+    store_id: str
+    value: bytes
+    polls: int
+
+
+def pack(polls: pl.DataFrame) -> pl.DataFrame:
+    """Make a frame of PACKED_SCHEMA from one of SCHEMA."""
+    # status in the lowest bit: one number a poll sorts several times as fast as two columns
+    return polls.select("store", poll=pl.col("instant") * 2 + pl.col("active"))
 
 
 def join_polls(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    """Join frames of SCHEMA: each distinct poll once, ordered by store and time."""
-    # status in the lowest bit: one number a poll sorts several times as fast as two columns
-    key = pl.col("instant") * 2 + pl.col("active")
-    by_store = (
-        pl.concat([SCHEMA.to_frame(), *frames])
+    """Join frames of PACKED_SCHEMA into one: each poll once, by store and time."""
+    polls = (
+        pl.concat([PACKED_SCHEMA.to_frame(), *frames])
         .group_by("store")
-        .agg(key.unique().sort().alias("key"))
+        .agg(pl.col("poll").sort())
         .sort("store")
-        .explode("key")
+        .explode("poll")
     )
-    return by_store.select(
-        "store", instant=pl.col("key") // 2, active=(pl.col("key") % 2).cast(pl.Boolean)
-    )
+    repeated = _is_repeated(pl.col("poll"))
+    # nearly always there is none, and a filter would copy all of them
+    return polls.filter(~repeated) if polls.select(repeated.any()).item() else polls
 
 
-def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[Batch]:
-    """Cut polls into batches.
+def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[EncodedBatch]:
+    """Cut polls into batches, and encode them.
 
     Args:
-        polls: the result of `join_polls`.
+        polls: the result of `join_polls`, or a part of it in the same order.
         store_ids: the id of each store number.
     """
+    # a packed batch has an instant once
+    second = _is_repeated(pl.col("poll") // 2)
+    if polls.select(second.any()).item():
+        yield from _encoded(polls.filter(~second), store_ids)
+        polls = polls.filter(second)
+    yield from _encoded(polls, store_ids)
+
+
+def _is_repeated(number: pl.Expr) -> pl.Expr:
+    """Return an expression: the row has the store and the number of the row before it."""
+    same = (number == number.shift(1)) & (pl.col("store") == pl.col("store").shift(1))
+    return same.fill_null(value=False)
+
+
+def _encoded(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[EncodedBatch]:
     runs = polls["store"].rle()
     numbers = runs.struct.field("value").to_list()
     lengths = runs.struct.field("len").to_list()
-    start = 0
+    first = 0
     for number, length in zip(numbers, lengths, strict=True):
-        end = start + length
-        while start < end:
-            count = min(end - start, MAX_POLLS_PER_RECORD)
-            instants = polls["instant"].slice(start, count).to_list()
-            active = polls["active"].slice(start, count).to_list()
-            yield store_ids[number], list(zip(instants, active, strict=True))
-            start += count
+        store_id = store_ids[number]
+        end = first + length
+        while first < end:
+            count = min(end - first, MAX_POLLS_PER_RECORD)
+            # the import of numpy alone takes as long as the lists of two million polls
+            packed = array("q", polls["poll"].slice(first, count).to_list())
+            yield EncodedBatch(store_id, encode_packed_batch(store_id, packed), count)
+            first += count
 
 
-def due_count(instants: pl.Series, elapsed: float, speed: float) -> int:
+def due_count(polls: pl.Series, elapsed: float, speed: float) -> int:
     """Return the number of polls that are due at a time of a paced replay.
 
     Args:
-        instants: µs, ascending; the first one is due at once.
+        polls: packed and ascending; those of the first instant are due at once.
         elapsed: seconds since the replay began.
         speed: seconds of event time for each second.
     """
-    if instants.is_empty():
+    if polls.is_empty():
         return 0
-    last = int(instants[-1])
+    first, last = int(polls[0]) >> 1, int(polls[-1]) >> 1
     # an infinite speed makes all of them due
-    due = min(int(instants[0]) + min(elapsed * speed * 1_000_000, last), last)
-    return int(instants.search_sorted(due, side="right"))
+    due = int(min(first + min(elapsed * speed * 1_000_000, last), last))
+    return int(polls.search_sorted(due << 1 | 1, side="right"))

@@ -44,8 +44,6 @@ def join_rows(data: bytes, count: int, needed: Sequence[int], *, last: bool) -> 
         needed: the columns (from 0) that must not hold a line break.
         last: True if no lines follow, so that `rest` is empty.
     """
-    if b'"' not in data:
-        return JoinedRows(data, {}, b"")
     lines = data.split(b"\n")
     joined: dict[int, bytes] = {}
     done = 0

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from producers.csv_replay.file_format import printed, same_file
 from producers.csv_replay.open_file import Table
-from producers.csv_replay.poll_batches import batches, due_count, join_polls
+from producers.csv_replay.poll_batches import batches, due_count, join_polls, pack
 from producers.csv_replay.poll_rows import PollChunk, StoreNumbers, read_polls
+from producers.csv_replay.read_ahead import ReadAhead
 from producers.csv_replay.rejected_rows import RejectedRows
 from producers.csv_replay.retention import OldPolls
 from producers.csv_replay.store_rows import StoreRows, StoreRowsChunk, read_hours, read_timezones
@@ -24,7 +25,6 @@ from producers.csv_replay.table import HOURS, POLLS, ZONES
 from producers.record_sink import RecordSink
 from stream_app.contracts.access import Process
 from stream_app.contracts.business_hours import encode_hours
-from stream_app.contracts.polls import encode_poll_batch
 from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.errors import StoreUptimeError
@@ -44,10 +44,19 @@ if TYPE_CHECKING:
 Chunk = TypeVar("Chunk", PollChunk, StoreRowsChunk)
 
 WINDOW_POLLS: Final = 4_000_000
-"""Polls that are grouped by store at a time: 13 bytes each, some times more while sorting."""
+"""Polls that are grouped by store at a time: 12 bytes each, some times more while sorting."""
 
 MAX_PACED_POLLS: Final = 20_000_000
 """Most polls of a paced replay, which holds all of them to send them in the order of time."""
+
+MAX_BYTES_AHEAD: Final = 32 << 20
+"""Bytes of polls (13 each) and of rejected rows that are read before they are asked for."""
+
+ROW_BYTES: Final = 500
+"""Bytes that a rejected row takes in memory besides its original."""
+
+PROGRESS_POLLS: Final = 20_000
+"""Polls that are sent between two steps of the progress: a terminal takes longer than they do."""
 
 MAX_DEFERRED_ROWS: Final = 1_000
 """Most rejected rows (64 kB each at most) of hours and timezones that wait for the good ones."""
@@ -124,14 +133,16 @@ async def replay_files(
             for kind, paths in ((HOURS, files.hours), (ZONES, files.zones), (POLLS, files.status))
         )
         rejected_rows = stack.enter_context(RejectedRows(rejects, view.print_line))
+        source = _Input(hours, zones, polls, settings, clock)
         try:
-            settings = resolve_bootstrap(settings)
-            await ensure_topics(settings, Process.REPLAY)
-            async with RecordSink(settings) as sink:
-                summary.topics = sink.counts
-                run = _Run(settings, view, summary, clock, rejected_rows, sink)
-                await run.send_store_rows(hours, zones)
-                await run.send_polls(polls, speed)
+            async with source.store_chunks, source.poll_chunks:
+                settings = resolve_bootstrap(settings)
+                await ensure_topics(settings, Process.REPLAY)
+                async with RecordSink(settings) as sink:
+                    summary.topics = sink.counts
+                    run = _Run(settings, view, summary, rejected_rows, sink)
+                    await run.send_store_rows(source)
+                    await run.send_polls(source, speed)
         except asyncio.CancelledError:
             summary.interrupted = True
             raise
@@ -146,26 +157,75 @@ def _report_missing(kind: str, settings: Settings, view: View, summary: Summary)
     summary.notes.append(note)
 
 
+class _Input:
+    """The rows of the files, which threads read while the brokers are looked for and sent to.
+
+    Attributes:
+        store_tables: the files of hours and of timezones.
+        store_rows: the rows of these files, complete once all their chunks were asked for.
+        store_chunks: the chunks of these files.
+        poll_tables: the files of polls.
+        stores: the number of each store in the chunks of polls.
+        poll_chunks: the chunks of these files.
+    """
+
+    def __init__(
+        self,
+        hours: Sequence[Table],
+        zones: Sequence[Table],
+        polls: Sequence[Table],
+        settings: Settings,
+        clock: Callable[[], int],
+    ) -> None:
+        def latest() -> int:
+            return clock() + settings.future_tolerance
+
+        self.store_tables = [*hours, *zones]
+        self.store_rows = StoreRows()
+        self.store_chunks = ReadAhead(
+            [
+                *(read_hours(table, self.store_rows) for table in hours),
+                *(read_timezones(table, self.store_rows) for table in zones),
+            ],
+            lambda chunk: _bytes_of(chunk.rejected),
+            _limit(self.store_tables),
+        )
+        self.poll_tables = polls
+        self.stores = StoreNumbers()
+        self.poll_chunks = ReadAhead(
+            [read_polls(table, self.stores, latest, settings.earliest_poll) for table in polls],
+            lambda chunk: int(chunk.accepted.estimated_size()) + _bytes_of(chunk.rejected),
+            _limit(polls),
+        )
+
+
+def _limit(tables: Sequence[Table]) -> int:
+    # a thread that waits for somebody to write into a pipe would hold up the error of a lost broker
+    return 0 if any(table.file.may_wait() for table in tables) else MAX_BYTES_AHEAD
+
+
+def _bytes_of(rows: Sequence[RejectedRow]) -> int:
+    return sum(ROW_BYTES + len(row.original) for row in rows)
+
+
 @dataclass(slots=True)
 class _Run:
     settings: Settings
     view: View
     summary: Summary
-    clock: Callable[[], int]
     rejected_rows: RejectedRows
     sink: RecordSink
     deferred: list[RejectedRow] = field(default_factory=list, init=False)
 
-    async def send_store_rows(self, hours: Sequence[Table], zones: Sequence[Table]) -> None:
+    async def send_store_rows(self, source: _Input) -> None:
         """Send the business hours of each store as one record, and its timezone as one."""
-        store_rows = StoreRows()
-        for tables, read in ((hours, read_hours), (zones, read_timezones)):
-            for table in tables:
-                async for chunk in self._chunks(table, read(table, store_rows)):
-                    count = self.summary.kinds[table.kind.name]
-                    count.rows += chunk.accepted + chunk.duplicates
-                    count.duplicates += chunk.duplicates
-                    await self._defer(chunk.rejected)
+        store_rows = source.store_rows
+        for number, table in enumerate(source.store_tables):
+            async for chunk in self._chunks(table, source.store_chunks.chunks(number)):
+                count = self.summary.kinds[table.kind.name]
+                count.rows += chunk.accepted + chunk.duplicates
+                count.duplicates += chunk.duplicates
+                await self._defer(chunk.rejected)
         for kind in (HOURS, ZONES):
             count = self.summary.kinds[kind.name]
             if count.files and not count.rows:
@@ -195,19 +255,17 @@ class _Run:
         await self.rejected_rows.write(self.deferred, self.sink)
         self.deferred.clear()
 
-    async def send_polls(self, tables: Sequence[Table], speed: float) -> None:
+    async def send_polls(self, source: _Input, speed: float) -> None:
         """Send the polls: grouped by store, a window of them at a time, or paced by their times."""
-        stores = StoreNumbers()
+        stores = source.stores
         old = OldPolls(self.settings.retention)
         window: list[pl.DataFrame] = []
         polls_in_window = 0
-        for table in tables:
-            async for chunk in self._chunks(
-                table, read_polls(table, stores, self._latest, self.settings.earliest_poll)
-            ):
+        for number, table in enumerate(source.poll_tables):
+            async for chunk in self._chunks(table, source.poll_chunks.chunks(number)):
                 await self.rejected_rows.write(chunk.rejected, self.sink)
                 self.summary.kinds[table.kind.name].rows += chunk.accepted.height
-                window.append(chunk.accepted)
+                window.append(pack(chunk.accepted))
                 polls_in_window += chunk.accepted.height
                 if speed and polls_in_window > MAX_PACED_POLLS:
                     raise StoreUptimeError(
@@ -227,9 +285,6 @@ class _Run:
         for warning in old_poll_warnings(old.counts(stores.ids), self.settings.retention):
             self.view.print_line(warning)
 
-    def _latest(self) -> int:
-        return self.clock() + self.settings.future_tolerance
-
     async def _join(self, window: Sequence[pl.DataFrame], old: OldPolls) -> pl.DataFrame:
         polls = await asyncio.to_thread(join_polls, window)
         await asyncio.to_thread(old.add, polls)
@@ -241,16 +296,21 @@ class _Run:
         if polls.is_empty():
             return
         self.view.start(f"sending {polls.height:,} polls", polls.height)
-        sent = 0
-        for store_id, batch in batches(polls, stores.ids):
-            value = encode_poll_batch(store_id, batch)
-            await self.sink.send(STORE_STATUS, store_id.encode(), value, rows=len(batch))
-            sent += len(batch)
-            self.view.advance(sent)
+        await self._send_batches(polls, stores, 0)
         await self.sink.drain()
 
+    async def _send_batches(self, polls: pl.DataFrame, stores: StoreNumbers, sent: int) -> None:
+        shown = sent
+        for store_id, value, count in batches(polls, stores.ids):
+            await self.sink.send(STORE_STATUS, store_id.encode(), value, rows=count)
+            sent += count
+            if sent - shown >= PROGRESS_POLLS:
+                self.view.advance(sent)
+                shown = sent
+        self.view.advance(sent)
+
     async def _send_paced(self, polls: pl.DataFrame, stores: StoreNumbers, speed: float) -> None:
-        polls = polls.sort("instant")
+        polls = polls.sort("poll")
         self.view.start(
             f"sending {polls.height:,} polls at {speed:g} times their pace", polls.height
         )
@@ -258,24 +318,21 @@ class _Run:
         started = loop.time()
         sent = 0
         while sent < polls.height:
-            due = due_count(polls["instant"], loop.time() - started, speed)
-            slice_by_store = polls.slice(sent, due - sent).sort("store", "instant", "active")
-            for store_id, batch in batches(slice_by_store, stores.ids):
-                value = encode_poll_batch(store_id, batch)
-                await self.sink.send(STORE_STATUS, store_id.encode(), value, rows=len(batch))
+            due = due_count(polls["poll"], loop.time() - started, speed)
+            by_store = polls.slice(sent, due - sent).sort("store", "poll")
+            await self._send_batches(by_store, stores, sent)
             sent = due
-            self.view.advance(sent)
             if sent < polls.height:
                 await asyncio.sleep(TICK_SECONDS)
         await self.sink.drain()
 
-    async def _chunks(self, table: Table, chunks: Iterator[Chunk]) -> AsyncIterator[Chunk]:
-        """Yield the chunks of a file, which a thread reads; count their rejected rows."""
+    async def _chunks(self, table: Table, chunks: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
+        """Yield the chunks of a file, and count their rejected rows."""
         count = self.summary.kinds[table.kind.name]
         count.files += 1
         rows_before, rejected_before = count.rows, count.rejected
         self.view.start(f"reading {table.name}", table.file.size)
-        while (chunk := await asyncio.to_thread(next, chunks, None)) is not None:
+        async for chunk in chunks:
             count.rows += len(chunk.rejected)
             count.rejected += len(chunk.rejected)
             yield chunk

@@ -34,8 +34,8 @@ class OldPolls:
         in_window = pl.DataFrame(
             {
                 "store": runs["value"],
-                "newest": polls["instant"].gather(ends - 1),
-                "oldest": polls["instant"].gather(ends - runs["len"]),
+                "newest": polls["poll"].gather(ends - 1) // 2,
+                "oldest": polls["poll"].gather(ends - runs["len"]) // 2,
             }
         )
         known = (
@@ -50,7 +50,7 @@ class OldPolls:
         if not with_old.is_empty():
             old = (
                 polls.join(with_old, on="store")
-                .filter(pl.col("instant") < pl.col("kept_from"))
+                .filter(pl.col("poll") // 2 < pl.col("kept_from"))
                 .group_by("store")
                 .agg(more=pl.len())
             )

@@ -37,10 +37,10 @@ _ID_END: Final = len(MARK) + 36
 PACKED_BATCH_SCHEMA: Final = {
     "title": "PackedPollBatch",
     "description": (
-        "A batch of polls of one store, packed: the bytes F8 01, the store id as "
-        "36 characters in lower case with dashes, then 8 bytes a poll, little-endian: the poll's "
-        "time in microseconds since 1970, times two, plus 1 for active. The times rise, and none "
-        "occurs twice."
+        "A batch of polls of one store, packed, as `store-uptime replay` sends it: the bytes F8 "
+        "01, the store id as 36 characters in lower case with dashes, then 8 bytes a poll, "
+        "little-endian: the poll's time in microseconds since 1970, times two, plus 1 for active. "
+        "The times rise, and none occurs twice. Other programs may send JSON instead."
     ),
     "type": "string",
     "format": "binary",

@@ -43,7 +43,7 @@ from stream_app.domain.timestamps import (
 from stream_app.errors import RecordError
 
 MAX_POLLS_PER_RECORD: Final = 512
-"""The most polls that our producers put in one record: about 11 kB of JSON.
+"""The most polls that our producers put in one record: about 11 kB of JSON, or 4 kB packed.
 A worker stores them with one or two table writes."""
 
 

@@ -303,6 +303,54 @@ def test_plain_rows_do_not_take_the_slow_way(tmp_path: Path) -> None:
     assert rejected == []
 
 
+@given(
+    edits=st.lists(
+        st.tuples(
+            st.integers(0, len(",".join(GOOD))),
+            st.sampled_from([0, 1, 1]),
+            st.sampled_from(["", *'0129 -+:.,TZUCutaAgG"\t\r\n\0', "\u0660", "\x85", "\xa0"]),
+        ),
+        max_size=2,
+    ),
+    rows_before=st.integers(0, 2),
+    end=st.sampled_from(["", "\n", "\r\n", "\n\n"]),
+)
+@settings(max_examples=1000)
+def test_a_usual_row_with_a_character_changed_is_read_as_the_exact_reader_does(
+    edits: list[tuple[int, int, str]], rows_before: int, end: str
+) -> None:
+    row = ",".join(GOOD)
+    for position, deleted, inserted in edits:
+        row = row[:position] + inserted + row[position + deleted :]
+    line_end = "\r\n" if end == "\r\n" else "\n"
+    text = line_end.join(["store_id,status,timestamp_utc", *[",".join(GOOD)] * rows_before, row])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "polls.csv"
+        path.write_bytes((text + end).encode())
+        polls, rejected = read_fast(path)
+        exact_polls, exact_rejected = read_exactly(path)
+    assert sorted(polls) == sorted(exact_polls)
+    assert rejected == exact_rejected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("status", ["active", "inactive", "ACTIVE"])
+def test_rows_as_programs_write_them_take_the_fastest_way(
+    tmp_path: Path, status: str, end: str
+) -> None:
+    usual = [f"{store},{status},{time}" for store in (A, B, B.upper()) for time in good_times[:8]]
+    path = tmp_path / "polls.csv"
+    path.write_text(end.join(["store_id,status,timestamp_utc", *usual, ""]), newline="")
+    with patch("producers.csv_replay.poll_rows._parse_plain_rows", side_effect=AssertionError):
+        polls, rejected = read_fast(path)
+    assert polls == [
+        (store, parse_instant(time), status.lower() == "active")
+        for store in (A, B, B)
+        for time in good_times[:8]
+    ]
+    assert rejected == []
+
+
 def test_an_overlong_row_is_rejected_and_the_next_ones_keep_their_lines(tmp_path: Path) -> None:
     good = f"{A},active,{good_times[0]}"
     long = good + "," + "x" * lines.MAX_LINE_BYTES

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import polars as pl
 
-from producers.csv_replay.poll_batches import join_polls
+from producers.csv_replay.poll_batches import join_polls, pack
 from producers.csv_replay.poll_rows import SCHEMA
 from producers.csv_replay.retention import OldPolls
 
 
 def window(*polls: tuple[int, int]) -> pl.DataFrame:
     frame = pl.DataFrame([(store, at, True) for store, at in polls], schema=SCHEMA, orient="row")
-    return join_polls([frame])
+    return join_polls([pack(frame)])
 
 
 def test_counts_the_polls_that_lie_further_behind_than_the_retention() -> None:
