@@ -56,7 +56,7 @@ PROGRAMS = Programs(worker=(sys.executable, "-c", WORKER), api=(sys.executable, 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """Settings with a named broker, whose topics are not looked at."""
+    """Return settings with a named broker, whose topics are not checked."""
 
     async def no_topics(_: Settings) -> int:
         return 0
@@ -68,9 +68,11 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 
 async def test_a_stack_is_ready_then_stops_in_order(settings: Settings, tmp_path: Path) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     data = tmp_path / "data"
-    async with running_stack(settings, workers=2, report=said.append, programs=PROGRAMS) as running:
+    async with running_stack(
+        settings, workers=2, report=lines.append, programs=PROGRAMS
+    ) as running:
         assert running.settings.kafka_bootstrap == "kafka.example:9092"
         assert running.api == f"http://127.0.0.1:{running.settings.api_port}"
         assert api_address(settings) == running.api, "any command with this data dir finds it"
@@ -85,9 +87,9 @@ async def test_a_stack_is_ready_then_stops_in_order(settings: Settings, tmp_path
         "worker-2 stops",
     ]
     assert not (data / "run.json").exists()
-    assert said[-1] == "stopping"
+    assert lines[-1] == "stopping"
 
-    async with running_stack(settings, report=said.append, programs=PROGRAMS):
+    async with running_stack(settings, report=lines.append, programs=PROGRAMS):
         pass
 
 
@@ -100,17 +102,17 @@ async def test_a_second_stack_on_the_data_dir_is_refused(settings: Settings) -> 
         assert (settings.data_dir / "run.json").exists()
 
 
-async def test_a_port_in_use_is_said_before_anything_is_started(settings: Settings) -> None:
-    said: list[str] = []
+async def test_a_port_in_use_is_an_error_before_anything_is_started(settings: Settings) -> None:
+    lines: list[str] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
         busy = settings.replace(api_port=server.getsockname()[1])
         with pytest.raises(PrerequisiteError, match=r"in use.*--api-port"):
-            async with running_stack(busy, report=said.append, programs=PROGRAMS):
+            async with running_stack(busy, report=lines.append, programs=PROGRAMS):
                 pytest.fail("a stack without its port")
-    assert said == []
+    assert lines == []
 
 
-async def test_a_process_that_will_never_run_fails_the_start(settings: Settings) -> None:
+async def test_a_process_that_cannot_run_fails_the_start(settings: Settings) -> None:
     broken = replace(PROGRAMS, worker=(sys.executable, "-c", "print('no such option'); exit(2)"))
     with pytest.raises(Exception, match=r"worker-1 ended \(exit code 2\): no such option"):
         async with running_stack(settings, report=print, programs=broken):
@@ -127,26 +129,28 @@ async def test_a_process_that_will_never_run_fails_the_start(settings: Settings)
         ("uptime.example", "http://uptime.example:80"),
     ],
 )
-def test_the_address_under_which_the_api_is_reached(
+def test_the_address_of_the_api_can_be_reached_from_this_machine(
     host: str, address: str, settings: Settings
 ) -> None:
     assert configured_address(settings.replace(api_host=host, api_port=80)) == address
 
 
 async def test_a_process_that_freezes_is_started_again(settings: Settings) -> None:
-    said: list[str] = []
+    lines: list[str] = []
     quick = Liveness(period_seconds=0.05, failure_threshold=3)
     async with running_stack(
-        settings, report=said.append, programs=PROGRAMS, liveness=quick
+        settings, report=lines.append, programs=PROGRAMS, liveness=quick
     ) as running:
         pid = pid_of("api", running)
         assert pid is not None
         os.kill(pid, signal.SIGSTOP)
-        while pid_of("api", running) in (None, pid):  # noqa: ASYNC110 - the stack tells nobody
+        while pid_of("api", running) in (None, pid):  # noqa: ASYNC110 - the stack has no event
             await asyncio.sleep(0.01)
-    assert any(line.startswith("api runs and has not answered 3 probes") for line in said)
-    assert any(line.startswith("api ended (signal 9); starting it again") for line in said)
-    assert not any(line.startswith("worker-1") for line in said), "it answers nobody, as ever"
+    assert any(line.startswith("api runs and has not answered 3 probes") for line in lines)
+    assert any(line.startswith("api ended (signal 9); starting it again") for line in lines)
+    assert not any(line.startswith("worker-1") for line in lines), (
+        "this worker has never answered, and counts as starting"
+    )
 
 
 def pid_of(name: str, running: Stack) -> int | None:
@@ -174,7 +178,7 @@ class DiesAtOnce:
         return [self._node]
 
 
-async def test_a_broker_that_ends_before_it_has_topics_says_why(
+async def test_the_reason_of_a_broker_that_ends_before_it_has_topics_is_passed_on(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def out_of_reach(_: Settings) -> int:

@@ -28,7 +28,7 @@ def test_three_local_nodes_keep_three_copies(
     assert settings.replication == replication
 
 
-def test_the_data_dir_remembers_its_nodes(tmp_path: Path) -> None:
+def test_the_number_of_nodes_comes_from_the_data_folder(tmp_path: Path) -> None:
     (tmp_path / "kafka").mkdir()
     Cluster.new(3).save(tmp_path)
     assert stack_settings({}, nodes=None, data_dir=tmp_path).replication == 3

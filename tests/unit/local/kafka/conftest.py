@@ -41,12 +41,10 @@ def settings(tmp_path: Path) -> Settings:
 def maven(
     tmp_path: Path, programs: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Callable[[], int]]:
-    """A Maven that writes two jars, or fails after the first: `maven(fail=True)`.
+    """Install a fake Maven that writes two jars: `calls = maven()`; `calls()` counts its calls.
 
-    `maven(wrong=1)`: what it writes the first time is not what Apache published; `wrong=2`: nor
-    is it the second time.
-
-    Returns a function that counts its calls so far.
+    With `fail=True` it fails after the first jar. With `wrong=1` the jars of its first call are
+    not those that Apache published, with `wrong=2` those of the first two calls.
     """
     calls = tmp_path / "maven-calls"
     empty = hashlib.sha256(b"").hexdigest()
@@ -83,5 +81,5 @@ while read -r _; do called=$((called + 1)); done < '{calls}'
 
 @pytest.fixture
 def java(programs: Callable[[str, str], Path]) -> Callable[[str], Path]:
-    """A Java of a version: `java("17.0.15")`."""
+    """Install a fake Java of a version: `java("17.0.15")`."""
     return lambda version: programs("java", f"echo 'openjdk version \"{version}\"' >&2")

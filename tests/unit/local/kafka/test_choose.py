@@ -27,7 +27,7 @@ info*) echo 29.0;; *config*) echo apache/kafka:9;; image*) exit 1;;
 *pull*) echo "no such host" >&2; exit 1;; esac"""
 
 
-async def test_a_named_broker_goes_first_and_nothing_is_started(
+async def test_a_named_broker_is_preferred_and_nothing_is_started(
     settings: Settings, programs: Programs
 ) -> None:
     programs("docker", ENGINE)
@@ -39,7 +39,7 @@ async def test_a_named_broker_goes_first_and_nothing_is_started(
     assert not await broker.stop()
 
 
-async def test_docker_goes_before_java(
+async def test_docker_is_preferred_to_java(
     settings: Settings, programs: Programs, java: Callable[[str], Path], maven: Maven
 ) -> None:
     programs("docker", ENGINE)
@@ -54,7 +54,7 @@ async def test_docker_goes_before_java(
     [NO_ENGINE, 'case "$1" in info) echo 29.0;; compose) exit 1;; esac', None],
     ids=["client only", "no compose", "no docker"],
 )
-async def test_java_where_docker_cannot_be_used(
+async def test_java_is_used_where_docker_cannot_be_used(
     docker: str | None,
     settings: Settings,
     programs: Programs,
@@ -69,15 +69,15 @@ async def test_java_where_docker_cannot_be_used(
     assert calls() == 1
 
 
-async def test_java_where_docker_cannot_pull_the_image(
+async def test_java_is_used_where_docker_cannot_pull_the_image(
     settings: Settings, programs: Programs, java: Callable[[str], Path], maven: Maven
 ) -> None:
     programs("docker", NO_IMAGE)
     java("17.0.1")
     maven()
-    said: list[str] = []
-    assert isinstance(await choose_broker(settings, report=said.append), JavaKafkaCluster)
-    assert said[1] == "Docker cannot pull Kafka's image: no such host; trying Java"
+    lines: list[str] = []
+    assert isinstance(await choose_broker(settings, report=lines.append), JavaKafkaCluster)
+    assert lines[1] == "Docker cannot pull Kafka's image: no such host; trying Java"
 
 
 async def test_three_nodes_run_on_java(
@@ -107,7 +107,7 @@ async def test_cached_jars_need_no_maven(
         ("17.0.1", "there is no Maven to fetch Kafka: "),
     ],
 )
-async def test_with_nothing_the_error_says_what_to_install(
+async def test_without_docker_java_and_maven_the_error_says_what_to_install(
     with_java: str | None,
     reason: str,
     settings: Settings,
@@ -127,7 +127,7 @@ async def test_with_nothing_the_error_says_what_to_install(
     assert "\n" not in text
 
 
-async def test_a_data_dir_goes_on_with_what_it_was_begun_with(
+async def test_a_data_folder_keeps_the_kind_of_broker_that_it_began_with(
     settings: Settings, programs: Programs, java: Callable[[str], Path], maven: Maven
 ) -> None:
     programs("docker", ENGINE)
@@ -154,7 +154,7 @@ async def test_security_settings_need_a_named_broker(settings: Settings) -> None
         await choose_broker(secured, report=print)
 
 
-async def test_what_runs_is_found_without_being_named(settings: Settings) -> None:
+async def test_a_running_broker_is_found_by_its_name_alone(settings: Settings) -> None:
     assert await choose.running_bootstrap(settings) is None
     named = settings.replace(kafka_bootstrap="kafka.example:9092")
     assert await choose.running_bootstrap(named) == "kafka.example:9092"

@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_ports_and_cluster_id_are_kept(tmp_path: Path) -> None:
+def test_ports_and_cluster_id_are_stored(tmp_path: Path) -> None:
     cluster = Cluster.new(3)
     cluster.nodes[1].pid = 4711
     cluster.save(tmp_path)
-    kept = Cluster.load(tmp_path)
-    assert kept == cluster
+    loaded = Cluster.load(tmp_path)
+    assert loaded == cluster
 
-    kept.renew_busy_ports()
-    assert kept == cluster
-    ports = [port for node in kept.nodes for port in (node.port, node.controller_port)]
+    loaded.renew_busy_ports()
+    assert loaded == cluster
+    ports = [port for node in loaded.nodes for port in (node.port, node.controller_port)]
     assert len(set(ports)) == 6
-    assert kept.bootstrap == ",".join(f"127.0.0.1:{node.port}" for node in kept.nodes)
+    assert loaded.bootstrap == ",".join(f"127.0.0.1:{node.port}" for node in loaded.nodes)
 
 
-def test_a_port_that_someone_took_is_given_up(tmp_path: Path) -> None:
+def test_a_port_in_use_by_another_program_is_replaced(tmp_path: Path) -> None:
     Cluster.new(3).save(tmp_path)
     cluster = Cluster.load(tmp_path)
     before = Cluster.load(tmp_path)
@@ -53,7 +53,7 @@ def test_an_unreadable_file_is_one_clear_line(text: str, tmp_path: Path) -> None
         Cluster.load(tmp_path)
 
 
-def test_cluster_ids_are_what_kafka_takes() -> None:
+def test_kafka_accepts_the_cluster_ids() -> None:
     for _ in range(200):
         text = Cluster.new(0).cluster_id
         assert len(text) == 22
@@ -65,7 +65,7 @@ def test_a_file_in_place_of_the_folder_is_no_cluster(tmp_path: Path) -> None:
     assert Cluster.load(tmp_path / "data") is None
 
 
-def test_a_folder_that_cannot_be_read_is_not_to_be_removed(tmp_path: Path) -> None:
+def test_the_error_for_an_unreadable_folder_does_not_ask_to_remove_it(tmp_path: Path) -> None:
     with pytest.raises(PrerequisiteError) as refusal:
         Cluster.load(tmp_path / ("x" * 300))
     assert "File name too long" in str(refusal.value)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def calls(
     tmp_path: Path, programs: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[str]]:
-    """A Docker that records what it is asked, and runs a container between up and down."""
+    """Install a fake Docker that records its calls, and runs a container between up and down."""
     record = tmp_path / "docker-calls"
     runs = tmp_path / "container"
     programs("rm", f'exec {os.path.realpath("/bin/rm")} "$@"')
@@ -43,7 +43,7 @@ esac""",
     return lambda: record.read_text().splitlines() if record.exists() else []
 
 
-async def test_the_container_is_started_once_on_a_port_that_is_kept(
+async def test_the_container_is_started_once_and_keeps_its_port(
     settings: Settings, calls: Callable[[], list[str]]
 ) -> None:
     started = await DockerKafka(settings.data_dir).start()
@@ -51,8 +51,8 @@ async def test_the_container_is_started_once_on_a_port_that_is_kept(
     assert not started.already_running
     password = read_password(settings.data_dir)
     up = next(call for call in calls() if " up " in call)
-    up, told = up.rsplit(" password=", 1)
-    assert told == password
+    up, passed_password = up.rsplit(" password=", 1)
+    assert passed_password == password
     assert len(password) == 32
     assert up.startswith(f"port={port} compose --project-name store-uptime-")
     assert f"--file {docker.compose_file()} up --detach" in up
@@ -68,7 +68,7 @@ async def test_the_container_is_started_once_on_a_port_that_is_kept(
 
 
 @pytest.mark.usefixtures("calls")
-async def test_a_port_that_someone_took_is_given_up(settings: Settings) -> None:
+async def test_a_port_in_use_by_another_program_is_replaced(settings: Settings) -> None:
     broker = DockerKafka(settings.data_dir)
     first = (await broker.start()).bootstrap
     await broker.stop()
@@ -76,7 +76,7 @@ async def test_a_port_that_someone_took_is_given_up(settings: Settings) -> None:
         assert (await broker.start()).bootstrap != first
 
 
-def test_every_data_dir_has_a_project_of_its_own(tmp_path: Path) -> None:
+def test_every_data_folder_has_its_own_project(tmp_path: Path) -> None:
     projects = {DockerKafka(tmp_path / name).project for name in ("a", "b")}
     assert len(projects) == 2
     assert DockerKafka(tmp_path / "a").project in projects

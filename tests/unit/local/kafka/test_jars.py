@@ -71,7 +71,7 @@ async def test_without_maven_the_error_says_what_to_install(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("spoil", ["changed", "cut short", "further"])
-async def test_a_jar_that_is_not_apaches_is_named_and_all_are_fetched_again(
+async def test_a_jar_with_a_wrong_checksum_is_named_and_all_jars_are_fetched_again(
     spoil: str, tmp_path: Path, maven: Maven
 ) -> None:
     calls = maven()
@@ -80,16 +80,16 @@ async def test_a_jar_that_is_not_apaches_is_named_and_all_are_fetched_again(
     name = "c.jar" if spoil == "further" else "a.jar"
     (folder / name).write_bytes(b"rubbish!" if spoil != "cut short" else b"PK")
     assert jars.cached_jars(cache) is None
-    said: list[str] = []
-    assert await jars.fetch_jars(cache, report=said.append) == folder
+    lines: list[str] = []
+    assert await jars.fetch_jars(cache, report=lines.append) == folder
     wrong = "does not belong there" if spoil == "further" else "is not the jar that Apache"
-    assert f"{folder / name} {wrong}" in said[0]
+    assert f"{folder / name} {wrong}" in lines[0]
     assert jars.cached_jars(cache) == folder
     assert sorted(path.name for path in folder.iterdir()) == ["a.jar", "b.jar"]
     assert calls() == 2
 
 
-async def test_a_jar_that_maven_keeps_wrong_is_fetched_past_its_cache(
+async def test_a_wrong_jar_in_mavens_cache_is_fetched_without_the_cache(
     tmp_path: Path, maven: Maven
 ) -> None:
     calls = maven(wrong=1)
@@ -100,7 +100,7 @@ async def test_a_jar_that_maven_keeps_wrong_is_fetched_past_its_cache(
     assert "-Dmaven.repo.local=" in second
 
 
-async def test_a_jar_that_stays_wrong_is_refused_and_nothing_of_it_is_kept(
+async def test_a_jar_that_stays_wrong_is_refused_and_not_stored(
     tmp_path: Path, maven: Maven
 ) -> None:
     maven(wrong=2)
@@ -113,19 +113,19 @@ async def test_a_jar_that_stays_wrong_is_refused_and_nothing_of_it_is_kept(
 
 
 @pytest.mark.parametrize(
-    ("set_of_jars", "has"), [(jars.KAFKA, "kafka_2.13-"), (jars.TOOLS, "kafka-tools-")]
+    ("set_of_jars", "prefix"), [(jars.KAFKA, "kafka_2.13-"), (jars.TOOLS, "kafka-tools-")]
 )
-def test_the_list_of_checksums_is_of_this_version(set_of_jars: jars.JarSet, has: str) -> None:
+def test_the_list_of_checksums_is_of_this_version(set_of_jars: jars.JarSet, prefix: str) -> None:
     expected = set_of_jars.expected()
     assert all(re.fullmatch(r"[0-9a-f]{64}", digest) for digest in expected.values())
-    assert f"{has}{jars.KAFKA_VERSION}.jar" in expected
+    assert f"{prefix}{jars.KAFKA_VERSION}.jar" in expected
     pom = set_of_jars.pom.read_text()
     assert set(re.findall(r"<artifactId>kafka[^<]*</artifactId>\s*<version>([^<]*)", pom)) == {
         jars.KAFKA_VERSION
     }
 
 
-def test_the_commands_have_all_that_the_broker_has() -> None:
+def test_the_commands_have_all_jars_of_the_broker() -> None:
     assert jars.KAFKA.expected().items() <= jars.TOOLS.expected().items()
 
 

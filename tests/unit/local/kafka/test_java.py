@@ -13,23 +13,23 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("version", "found"),
+    ("version", "expected"),
     [("17.0.15", 17), ("21", 21), ("26-ea", 26), ("1.8.0_392", None), ("11.0.2", None)],
 )
 async def test_java_17_or_later_is_found(
-    version: str, found: int | None, java: Callable[[str], Path]
+    version: str, expected: int | None, java: Callable[[str], Path]
 ) -> None:
     program = java(version)
-    java_found = await find_java()
-    if found:
-        assert java_found == Java(str(program), found)
+    found_java = await find_java()
+    if expected:
+        assert found_java == Java(str(program), expected)
     else:
-        assert isinstance(java_found, NoJava)
-        assert re.search(rf"{re.escape(str(program))} is Java (8|11)$", java_found.reason)
-        assert "install Java 17" in java_found.remedy
+        assert isinstance(found_java, NoJava)
+        assert re.search(rf"{re.escape(str(program))} is Java (8|11)$", found_java.reason)
+        assert "install Java 17" in found_java.remedy
 
 
-async def test_mavens_own_java_serves_where_the_path_has_a_stub(
+async def test_mavens_own_java_is_used_where_the_path_has_a_stub(
     tmp_path: Path, programs: Callable[[str, str], Path]
 ) -> None:
     programs("java", "echo 'Unable to locate a Java Runtime' >&2; exit 1")
@@ -41,7 +41,7 @@ async def test_mavens_own_java_serves_where_the_path_has_a_stub(
     assert await find_java() == Java(str(home / "bin" / "java"), 21)
 
 
-async def test_java_home_goes_before_the_path(
+async def test_java_home_is_preferred_to_the_path(
     tmp_path: Path,
     java: Callable[[str], Path],
     programs: Callable[[str, str], Path],
@@ -55,7 +55,7 @@ async def test_java_home_goes_before_the_path(
 
 
 @pytest.mark.usefixtures("programs")
-async def test_no_java_at_all() -> None:
+async def test_a_missing_java_is_the_reason() -> None:
     none = await find_java()
     assert isinstance(none, NoJava)
     assert none.reason == "there is no Java 17 or later"
@@ -94,7 +94,7 @@ exit 1"""
         ("exit 4", "it ended with 4 and said nothing", "mend that"),
     ],
 )
-async def test_a_java_that_cannot_start_is_not_taken_for_none(
+async def test_the_reason_for_a_java_that_cannot_start_is_its_error(
     script: str, reason: str, remedy: str, programs: Callable[[str, str], Path]
 ) -> None:
     program = programs("java", script)
@@ -105,7 +105,7 @@ async def test_a_java_that_cannot_start_is_not_taken_for_none(
     assert ("install Java" in none.remedy) == (remedy == "mend that")
 
 
-async def test_a_java_that_may_not_be_executed_and_a_java_home_that_leads_nowhere(
+async def test_a_java_without_permission_and_a_wrong_java_home_are_named(
     java: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = java("17.0.1")
@@ -116,4 +116,4 @@ async def test_a_java_that_may_not_be_executed_and_a_java_home_that_leads_nowher
     assert "/nowhere/bin/java cannot be started: No such file or directory" in none.reason
     assert f"{program} cannot be started: Permission denied" in none.reason
     program.chmod(0o755)
-    assert await find_java() == Java(str(program), 17), "the one on the PATH serves"
+    assert await find_java() == Java(str(program), 17), "the Java on the PATH is used"

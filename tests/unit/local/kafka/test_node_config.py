@@ -12,7 +12,7 @@ from stream_app.local.kafka.node_config import server_properties
 
 COMPOSE = compose_file().read_text()
 
-WHERE_IT_LISTENS = {
+LISTENER_SETTINGS = {
     "advertised.listeners",
     "controller.quorum.voters",
     "inter.broker.listener.name",
@@ -25,7 +25,7 @@ BETWEEN_NODES = {
     "sasl.mechanism.controller.protocol",
     "sasl.mechanism.inter.broker.protocol",
 }
-"""In the container, whose other listeners are its own loopback's, no node logs in to another."""
+"""Settings that the container lacks: no other node logs in to the single one in it."""
 
 LOGIN = "listener.name.client.plain.sasl.jaas.config"
 PASSWORD = "correct-horse_battery"  # noqa: S105 - an example
@@ -38,8 +38,8 @@ def properties(nodes: int, password: str | None = PASSWORD) -> dict[str, str]:
 
 
 def compose_environment() -> dict[str, str]:
-    found = re.findall(r"^ {6}KAFKA_([A-Z_]+): (.*)$", COMPOSE, re.MULTILINE)
-    return {name.lower().replace("_", "."): value.strip('"') for name, value in found}
+    entries = re.findall(r"^ {6}KAFKA_([A-Z_]+): (.*)$", COMPOSE, re.MULTILINE)
+    return {name.lower().replace("_", "."): value.strip('"') for name, value in entries}
 
 
 def test_compose_publishes_on_the_loopback_address_only() -> None:
@@ -61,11 +61,11 @@ def test_compose_and_java_run_with_the_same_settings() -> None:
     in_docker = compose_environment()
     in_docker.pop("heap.opts")
     assert in_docker.keys() == java.keys() - BETWEEN_NODES
-    for name in in_docker.keys() - WHERE_IT_LISTENS - {LOGIN}:
+    for name in in_docker.keys() - LISTENER_SETTINGS - {LOGIN}:
         assert in_docker[name] == java[name], name
 
 
-def test_only_who_knows_the_password_is_let_in() -> None:
+def test_a_client_needs_the_password() -> None:
     java = properties(3)
     protocols = java["listener.security.protocol.map"]
     assert protocols == "CLIENT:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT"
@@ -79,7 +79,7 @@ def test_only_who_knows_the_password_is_let_in() -> None:
     assert [each for each in listening if "//127.0.0.1:" not in each] == ["CLIENT://0.0.0.0:9092"]
 
 
-def test_nodes_that_join_others_without_a_password_ask_for_none() -> None:
+def test_nodes_that_join_others_without_a_password_require_none() -> None:
     joining = properties(3, None)
     assert joining["listener.security.protocol.map"] == "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
     assert not [name for name in joining if "sasl" in name]
@@ -98,12 +98,12 @@ def test_every_internal_topic_has_the_copies_that_the_nodes_allow(
     assert settings["controller.quorum.voters"].count("@") == nodes
 
 
-def test_all_listens_on_the_loopback_address() -> None:
+def test_all_listeners_are_on_the_loopback_address() -> None:
     addresses = re.findall(r"//([^:]*):", properties(3)["listeners"])
     assert addresses == ["127.0.0.1", "127.0.0.1"]
 
 
-def test_the_largest_record_of_any_topic_passes() -> None:
+def test_the_broker_accepts_the_largest_record_of_any_topic() -> None:
     settings = properties(3)
     largest = max(spec.max_message_bytes for spec in ALL_TOPICS)
     assert largest <= MAX_STATE_BYTES < int(settings["message.max.bytes"])

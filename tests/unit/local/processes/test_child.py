@@ -38,16 +38,16 @@ def python(name: str, code: str, tmp_path: Path, stop_limit: float = 60.0) -> Ch
 
 
 async def log_has(child: ChildProcess, text: str) -> None:
-    while text not in child.log.read_text():  # noqa: ASYNC110 - a file tells nobody
+    while text not in child.log.read_text():  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(0.01)
 
 
 async def gone(pid: int) -> None:
-    while command_line(pid):  # noqa: ASYNC110 - nobody tells of a stranger's end
+    while command_line(pid):  # noqa: ASYNC110 - there is no event for the end of a process that is not a child
         await asyncio.sleep(0.01)
 
 
-async def test_output_and_exit_code_of_a_child(tmp_path: Path) -> None:
+async def test_a_child_has_its_output_in_the_log_and_an_exit_code(tmp_path: Path) -> None:
     child = python("fails", "print('before'); raise ValueError('the reason')", tmp_path)
     await child.start()
     assert await child.wait() == 1
@@ -60,11 +60,11 @@ async def test_the_log_is_appended_and_quoted_from_the_last_start_only(tmp_path:
     child = python("says", "print('ERROR one')", tmp_path)
     await child.start()
     await child.wait()
-    again = python("says", "print('two')", tmp_path)
-    await again.start()
-    await again.wait()
-    assert again.log.read_text() == "ERROR one\ntwo\n"
-    assert again.last_error_line() == "two"
+    second = python("says", "print('two')", tmp_path)
+    await second.start()
+    await second.wait()
+    assert second.log.read_text() == "ERROR one\ntwo\n"
+    assert second.last_error_line() == "two"
 
 
 async def test_a_child_ends_on_sigterm(tmp_path: Path) -> None:
@@ -94,14 +94,14 @@ async def test_a_paused_child_still_ends_on_sigterm(tmp_path: Path) -> None:
     assert await child.wait() == -signal.SIGTERM
 
 
-async def test_a_child_has_a_session_of_its_own(tmp_path: Path) -> None:
+async def test_a_child_has_its_own_session(tmp_path: Path) -> None:
     child = python("session", "import os; print(os.getsid(0) == os.getpid())", tmp_path)
     await child.start()
     await child.wait()
     assert child.log.read_text() == "True\n"
 
 
-async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
+async def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
     child = ChildProcess("none", ["/nowhere/program"], log_dir=tmp_path)
     await child.start()
     assert await child.wait() == 1
@@ -110,7 +110,9 @@ async def test_a_program_that_does_not_exist(tmp_path: Path) -> None:
         spawn(["/nowhere/program"], log=tmp_path / "log", tied=False)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's end")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux signals the end of a parent to its child"
+)
 async def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     launcher = await asyncio.create_subprocess_exec(
         sys.executable, "-c", LAUNCHER, tmp_path, IGNORES_SIGTERM, stdout=asyncio.subprocess.PIPE
@@ -173,8 +175,8 @@ async def test_a_log_writer_that_is_killed_is_replaced_and_the_child_goes_on(
     assert child._process
     child._process._writer.kill()
     child._process._writer.wait()
-    with fifo.open("w") as told:
-        told.write("one\n" * 2 + "ERROR the end\n")
+    with fifo.open("w") as pipe:
+        pipe.write("one\n" * 2 + "ERROR the end\n")
     assert await child.wait() == 0
     assert child.log.read_text().splitlines()[:3] == ["up", "one", "ERROR the end"]
     assert child.last_error_line().endswith("ERROR the end")
@@ -189,7 +191,7 @@ import signal
 signal.pause()
 """
 
-TELLS_FOR_EVER = """
+PRINTS_A_LOT = """
 import sys, time
 for number in range(100_000):
     print(f"line {number} of more than the pipe holds", flush=True)
@@ -203,12 +205,12 @@ async def test_a_parent_that_is_killed_or_stopped_blocks_no_child(
 ) -> None:
     log = tmp_path / "log"
     parent = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", UNTIED, log, TELLS_FOR_EVER, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", UNTIED, log, PRINTS_A_LOT, stdout=asyncio.subprocess.PIPE
     )
     assert parent.stdout
     pid = int(await parent.stdout.readline())
     os.kill(parent.pid, number)
-    while "done" not in log.read_text():  # noqa: ASYNC110 - a file tells nobody
+    while "done" not in log.read_text():  # noqa: ASYNC110 - a file has no event
         await asyncio.sleep(0.01)
     if number == signal.SIGSTOP:
         parent.kill()

@@ -23,7 +23,7 @@ async def test_one_holder_at_a_time(tmp_path: Path) -> None:
     assert not is_locked(path)
 
 
-def test_who_cannot_wait_is_told_at_once(tmp_path: Path) -> None:
+def test_a_caller_that_cannot_wait_gets_the_error_at_once(tmp_path: Path) -> None:
     path = tmp_path / "new" / "lock"
     with locked_at_once(path, busy="unused"):
         assert is_locked(path)
@@ -49,7 +49,7 @@ async def test_the_next_holder_waits(tmp_path: Path) -> None:
     assert order == ["a in", "a out", "b in", "b out"]
 
 
-async def test_a_folder_that_cannot_be_created(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PrerequisiteError, match="cannot create the folder"):
         async with locked(tmp_path / "file" / "lock", limit=0, busy="unused"):

@@ -7,16 +7,16 @@ import sys
 _PROGRAM = """
 import gc
 from stream_app.local.processes.gc_tuning import reduce_gc
-kept = [[number] for number in range(1000)]
+existing = [[number] for number in range(1000)]
 reduce_gc()
-looked = []
-gc.callbacks.append(lambda phase, told: looked.append(phase))
-made = [[number] for number in range(5_000)]
-print(gc.get_freeze_count() > 1000, len(looked), gc.isenabled())
+phases = []
+gc.callbacks.append(lambda phase, info: phases.append(phase))
+new = [[number] for number in range(5_000)]
+print(gc.get_freeze_count() > 1000, len(phases), gc.isenabled())
 """
 
 
-def test_what_is_there_is_not_looked_at_again_and_what_comes_less_often() -> None:
+def test_existing_objects_are_never_collected_and_new_ones_less_often() -> None:
     thresholds = gc.get_threshold()
 
     ended = subprocess.run(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOBODY = 2**22 + 1
-"""Above the largest process id."""
+"""A process id that no process has: it is above the largest one."""
 
 
 @pytest.fixture
@@ -35,19 +35,19 @@ def probe(failed: FailedProbes, *answers: bool, pid: int = NOBODY) -> int:
     return failed.count
 
 
-def test_probes_without_an_answer_count_in_a_row_only() -> None:
+def test_only_failed_probes_in_a_row_count() -> None:
     failed = FailedProbes()
     assert probe(failed, True, False, False) == 2
     assert probe(failed, True) == 0
     assert probe(failed, False, False, False) == 3
 
 
-def test_one_that_was_asleep_with_everybody_else_has_failed_one_probe() -> None:
-    # the probe that was under way when the machine fell asleep; hours later it is asked again
+def test_a_process_has_failed_one_probe_after_the_machine_was_asleep() -> None:
+    # the probe that waited when the machine fell asleep fails; the next one is answered
     assert probe(FailedProbes(), True, False, True) == 0
 
 
-def test_another_process_begins_anew() -> None:
+def test_the_count_begins_again_with_another_process() -> None:
     failed = FailedProbes()
     probe(failed, True, False, False)
     assert probe(failed, False, pid=NOBODY + 1) == 0, "it is still starting"
@@ -55,8 +55,8 @@ def test_another_process_begins_anew() -> None:
     assert failed.count == 0
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells that a process is stopped")
-def test_one_that_is_stopped_before_its_first_answer_counts(
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux shows that a process is stopped")
+def test_a_process_that_is_stopped_before_its_first_answer_counts(
     process: subprocess.Popen[bytes],
 ) -> None:
     failed = FailedProbes()
@@ -67,14 +67,14 @@ def test_one_that_is_stopped_before_its_first_answer_counts(
     assert probe(failed, False, False, pid=process.pid) == 2
 
 
-def test_a_probe_that_could_not_be_sent_says_nothing() -> None:
+def test_a_probe_that_could_not_be_sent_does_not_count() -> None:
     failed = FailedProbes()
     assert probe(failed, True, False) == 1
     failed.add(NOBODY, answered=None)
     assert failed.count == 1
 
 
-async def test_without_descriptors_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_file_descriptors_no_probe_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
@@ -83,18 +83,18 @@ async def test_without_descriptors_nobody_is_asked(monkeypatch: pytest.MonkeyPat
     assert await answers_kafka("127.0.0.1:9", 60) is None
 
 
-def test_one_that_a_debugger_holds_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_in_a_debugger_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     failed = FailedProbes()
     probe(failed, True)
     held = "stream_app.local.processes.liveness.is_held_by_debugger"
     monkeypatch.setattr(held, lambda _pid: True)
     assert probe(failed, False, False, False) == 0
     monkeypatch.setattr(held, lambda _pid: False)
-    assert probe(failed, False, False) == 2, "the debugger has let go of it"
+    assert probe(failed, False, False) == 2, "the debugger is detached"
 
 
 async def serve(answer: bytes | None) -> tuple[asyncio.Server, str]:
-    """A server that answers whatever it is asked, or never; and its HOST:PORT."""
+    """Start a server that gives this answer to any request, or none; return its HOST:PORT too."""
 
     async def on_connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
@@ -114,11 +114,11 @@ async def test_any_answer_over_http_is_a_sign_of_life(status: bytes) -> None:
         assert await answers_http(f"http://{address}/healthz", 60)
 
 
-async def test_no_answer_in_time_and_nobody_there_are_none() -> None:
+async def test_a_late_answer_and_a_closed_port_are_no_signs_of_life() -> None:
     server, address = await serve(None)
     assert not await answers_http(f"http://{address}/healthz", 0.01)
     assert not await answers_kafka(address, 0.01)
-    # newer versions of Python would wait for the connections too, which end when nobody knows
+    # newer versions of Python would also wait for the connections, which may never end
     server.close()
     assert not await answers_http(f"http://{address}/healthz", 60)
     assert not await answers_kafka(address, 60)
@@ -132,7 +132,9 @@ async def test_no_answer_in_time_and_nobody_there_are_none() -> None:
         (b"", False),
     ],
 )
-async def test_an_answer_in_kafkas_protocol(answer: bytes, is_alive: bool) -> None:
+async def test_an_answer_in_kafkas_protocol_is_a_sign_of_life(
+    answer: bytes, is_alive: bool
+) -> None:
     server, address = await serve(answer)
     async with server:
         assert await answers_kafka(address, 60) is is_alive

@@ -1,4 +1,4 @@
-"""What is written into a child's log: bounded, and what repeats once a minute with a count."""
+"""The log of a child has a bounded size, and repeated lines are written with a count."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stamped(second: float, text: str) -> bytes:
 
 
 class Log:
-    """A log writer with a clock of the test's."""
+    """A log writer with a clock that the test sets."""
 
     def __init__(self, folder: Path, largest: int = 1_000_000) -> None:
         self.path = folder / "api.log"
@@ -52,16 +52,16 @@ def log(tmp_path: Path) -> Log:
     return Log(tmp_path)
 
 
-def test_a_log_is_moved_aside_while_it_is_written_and_two_old_ones_are_kept(
+def test_a_log_is_rotated_while_it_is_written_and_two_old_ones_are_kept(
     tmp_path: Path,
 ) -> None:
     log = Log(tmp_path, largest=1000)
     for number in range(1000):
         log.print(b"line %05d\n" % number)
-    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert sorted(kept) == ["api.log", "api.log.1", "api.log.2"]
-    assert all(len(content) <= 1000 for content in kept.values())
-    text = kept["api.log.2"] + kept["api.log.1"] + kept["api.log"]
+    contents = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert sorted(contents) == ["api.log", "api.log.1", "api.log.2"]
+    assert all(len(content) <= 1000 for content in contents.values())
+    text = contents["api.log.2"] + contents["api.log.1"] + contents["api.log"]
     assert text.endswith(b"line 00998\nline 00999\n")
     numbers = [int(line.split()[1]) for line in text.splitlines()]
     assert numbers == list(range(numbers[0], 1000)), "nothing is lost in between"
@@ -88,7 +88,7 @@ def test_a_line_that_repeats_is_written_once_a_minute_with_a_count(log: Log) -> 
     ]
 
 
-def test_lines_that_take_turns_repeat_as_well(log: Log) -> None:
+def test_alternating_lines_repeat_as_well(log: Log) -> None:
     for _ in range(1000):
         log.print(b"WARNING one\nWARNING two\nthree\n")
     assert log.lines() == ["WARNING one", "WARNING two", "three"]
@@ -112,7 +112,9 @@ def test_a_stack_trace_is_one_entry_with_its_line(log: Log) -> None:
     other = TRACE.replace(b"BadStatusLine", b"LineTooLong")
     assert list(entries_of(TRACE % 1 + other % 2)) == [TRACE % 1, other % 2]
     log.print(TRACE % 1 + other % 2 + TRACE % 3)
-    assert log.path.read_bytes() == TRACE % 1 + other % 2, "both are whole, the third repeats"
+    assert log.path.read_bytes() == TRACE % 1 + other % 2, (
+        "the first two are complete, the third repeats"
+    )
 
 
 def test_a_state_that_changes_back_and_forth_stays_readable(log: Log) -> None:
@@ -126,7 +128,7 @@ def test_a_state_that_changes_back_and_forth_stays_readable(log: Log) -> None:
     assert log.lines()[200:] == ["INFO same"]
 
 
-def test_what_is_remembered_is_bounded_and_no_count_is_lost(log: Log) -> None:
+def test_the_number_of_stored_entries_is_bounded_and_no_count_is_lost(log: Log) -> None:
     log.print(b"first\nfirst\n")
     for number in range(3000):
         log.print(b"%d\n" % number)
@@ -144,17 +146,17 @@ def test_half_a_line_waits_for_its_end(log: Log) -> None:
     assert log.lines() == ["one line", "tw"]
 
 
-def test_an_entry_that_is_read_in_two_pieces_is_one(log: Log) -> None:
+def test_an_entry_that_is_read_in_two_parts_is_one(log: Log) -> None:
     text = TRACE % 1
     log.print(text)
-    again = TRACE % 2
-    middle = again.index(b"  File")
-    log.print(again[:middle], more_follows=True)
-    log.print(again[middle:])
+    repeated = TRACE % 2
+    middle = repeated.index(b"  File")
+    log.print(repeated[:middle], more_follows=True)
+    log.print(repeated[middle:])
     assert log.path.read_bytes() == text
 
 
-def test_a_full_disk_costs_lines_and_says_how_many(
+def test_a_full_disk_loses_lines_and_their_bytes_are_counted(
     log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log.print(b"before\n")
@@ -172,7 +174,7 @@ def test_a_full_disk_costs_lines_and_says_how_many(
     assert log.lines()[2] == "after"
 
 
-def test_a_log_that_cannot_be_moved_aside_stays_bounded(
+def test_a_log_that_cannot_be_rotated_stays_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = Log(tmp_path, largest=1000)

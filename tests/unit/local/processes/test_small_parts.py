@@ -42,7 +42,7 @@ def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
         require_free("192.0.2.1", 8000, "choose another")
 
 
-def test_free_ports_differ_and_leave_out_what_is_taken() -> None:
+def test_free_ports_differ_and_leave_out_the_excluded_ones() -> None:
     ports = free_ports(20)
     assert len(set(ports)) == 20
     assert not set(free_ports(50, set(ports))) & set(ports)
@@ -56,7 +56,7 @@ def test_a_process_is_known_by_its_arguments() -> None:
     assert not is_ours(2**22 + 1, marker), "above the largest process id"
 
 
-def test_the_last_error_is_found_in_a_log_that_was_moved_aside_since(tmp_path: Path) -> None:
+def test_the_last_error_is_found_in_a_log_that_was_rotated_since(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("ERROR of an earlier start\n")
     began = logfile.end_of(log)
@@ -86,12 +86,12 @@ def test_the_last_error_is_found_in_a_log_that_was_moved_aside_since(tmp_path: P
         ("java.io.IOException: disk full\n\tat a.b.C\n\nbye\n", "java.io.IOException: disk full"),
     ],
 )
-def test_the_most_telling_line_of_a_log(text: str, words: str, tmp_path: Path) -> None:
+def test_the_line_with_the_error_of_a_log_is_found(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "log").write_text(text)
     assert logfile.last_line(tmp_path / "log", tmp_path / "missing") == words
 
 
-def test_what_the_system_refused_tells_more_than_what_follows_from_it(tmp_path: Path) -> None:
+def test_an_error_of_the_system_is_preferred_to_later_errors(tmp_path: Path) -> None:
     (tmp_path / "log").write_text(
         "ERROR Error while appending records to store-status-3\n"
         "java.io.IOException: No space left on device\n"
@@ -114,7 +114,7 @@ def test_a_long_line_keeps_its_end(tmp_path: Path) -> None:
     assert words.endswith(end)
 
 
-def test_a_child_reads_the_very_settings_of_its_parent(tmp_path: Path) -> None:
+def test_a_child_reads_the_settings_of_its_parent(tmp_path: Path) -> None:
     settings = Settings.from_environment(
         {
             "STORE_UPTIME_KAFKA_BOOTSTRAP": "a:1,b:2",
@@ -180,50 +180,50 @@ def modes(folder: Path) -> dict[str, str]:
     return {path.name: f"{path.stat().st_mode & 0o777:o}" for path in [folder, *folder.iterdir()]}
 
 
-def test_a_new_data_dir_is_for_this_user_alone(tmp_path: Path) -> None:
-    said: list[str] = []
-    folder = make_private(tmp_path / "deep" / "data", said.append)
+def test_only_this_user_can_read_a_new_data_folder(tmp_path: Path) -> None:
+    lines: list[str] = []
+    folder = make_private(tmp_path / "deep" / "data", lines.append)
     write_whole(folder / "run.json", "{}")
     make_folder(folder / "kafka" / "node-1")
     assert modes(folder) == {"data": "700", "run.json": "600", "kafka": "700"}
     assert modes(folder.parent)["deep"] == "700"
-    assert said == []
+    assert lines == []
 
 
-def test_a_data_dir_that_others_could_read_is_tightened_with_a_line(tmp_path: Path) -> None:
+def test_a_data_folder_that_others_can_read_is_restricted_with_a_line(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     (folder / "kafka").mkdir(parents=True)
     (folder / "run.json").write_text("{}")
     for path in (folder, folder / "kafka"):
         path.chmod(0o755)
-    said: list[str] = []
-    make_private(folder, said.append)
+    lines: list[str] = []
+    make_private(folder, lines.append)
     assert modes(folder) == {"data": "700", "kafka": "700", "run.json": "600"}
-    assert said == [f"others could read {folder} and what is in it: from now on only you can"]
-    make_private(folder, said.append)
-    assert len(said) == 1, "once"
+    assert lines == [f"others could read {folder} and what is in it: from now on only you can"]
+    make_private(folder, lines.append)
+    assert len(lines) == 1, "only once"
 
 
-def test_of_a_folder_with_other_things_only_ours_is_tightened(tmp_path: Path) -> None:
+def test_only_the_products_files_of_a_shared_folder_are_restricted(tmp_path: Path) -> None:
     for name in ("photos", "kafka"):
         (tmp_path / name).mkdir()
         (tmp_path / name).chmod(0o755)
     tmp_path.chmod(0o755)
-    said: list[str] = []
-    make_private(tmp_path, said.append)
+    lines: list[str] = []
+    make_private(tmp_path, lines.append)
     assert modes(tmp_path) == {tmp_path.name: "755", "photos": "755", "kafka": "700"}
-    assert said[0].startswith(f"others could read {tmp_path / 'kafka'}: ")
-    assert said[1].startswith(f"the folder {tmp_path} holds other things too")
+    assert lines[0].startswith(f"others could read {tmp_path / 'kafka'}: ")
+    assert lines[1].startswith(f"the folder {tmp_path} holds other things too")
 
 
-def test_a_child_makes_files_for_this_user_alone(tmp_path: Path) -> None:
+def test_only_this_user_can_read_the_files_of_a_child(tmp_path: Path) -> None:
     process = spawn(["touch", str(tmp_path / "made")], log=tmp_path / "log", tied=False)
     while process.poll() is None:
         os.sched_yield()
     assert modes(tmp_path)["made"] == modes(tmp_path)["log"] == "600"
 
 
-def test_a_reason_that_found_no_room_in_the_log_is_said_all_the_same(
+def test_a_full_disk_of_the_log_is_part_of_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "log").write_text("INFO half a line abou")
@@ -250,7 +250,7 @@ def test_a_file_that_cannot_be_written_stays_as_it_was(
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"run.json": "old"}
 
 
-def test_a_file_where_the_data_dir_should_be(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_data_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PrerequisiteError, match=r"cannot create the folder .*file: there is a"):
         make_private(tmp_path / "file", print)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class FakeChild:
-    """Ends when told; writes starts and stops into a common record."""
+    """A child that ends when a test calls `end`, and records its starts and stops in a list."""
 
     log = Path("/logs/fake.log")
 
@@ -63,7 +63,7 @@ class FakeChild:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    while not condition():  # noqa: ASYNC110 - the supervisor tells nobody
+    while not condition():  # noqa: ASYNC110 - the supervisor has no event
         await asyncio.sleep(0.001)
 
 
@@ -81,7 +81,7 @@ async def test_children_stop_in_reverse_order(record: list[str]) -> None:
     assert record == ["start a", "start b", "start c", "stop b", "stop c", "stop a"]
 
 
-async def test_what_was_started_elsewhere_is_not_stopped_here(record: list[str]) -> None:
+async def test_a_child_that_was_started_elsewhere_is_not_stopped(record: list[str]) -> None:
     supervisor = Supervisor(record.append)
     supervisor.watch(FakeChild("broker", record))
     await supervisor.stop()
@@ -116,7 +116,7 @@ async def test_pauses_double_up_to_the_longest(record: list[str]) -> None:
     await supervisor.stop()
 
 
-async def test_a_long_life_makes_earlier_deaths_forgotten(record: list[str]) -> None:
+async def test_pauses_begin_again_after_a_long_run(record: list[str]) -> None:
     supervisor = Supervisor(record.append, first_pause=0.001, steady_after=0.0)
     child = FakeChild("api", record)
     await supervisor.start(child)
@@ -128,7 +128,7 @@ async def test_a_long_life_makes_earlier_deaths_forgotten(record: list[str]) -> 
 
 
 @pytest.mark.parametrize(("code", "kind"), [(2, SettingsError), (3, PrerequisiteError)])
-async def test_an_end_that_cannot_get_better_fails_the_start(
+async def test_an_exit_code_that_cannot_be_retried_fails_the_start(
     code: int, kind: type[Exception], record: list[str]
 ) -> None:
     supervisor = Supervisor(record.append, first_pause=0.0)
@@ -141,7 +141,7 @@ async def test_an_end_that_cannot_get_better_fails_the_start(
     assert record == ["start worker-1", "stop worker-1"]
 
 
-async def test_once_settled_every_end_is_met_with_a_new_start(record: list[str]) -> None:
+async def test_after_the_startup_every_end_leads_to_a_new_start(record: list[str]) -> None:
     supervisor = Supervisor(record.append, first_pause=0.0)
     child = FakeChild("worker-1", record)
     await supervisor.start(child)
@@ -179,15 +179,15 @@ async def test_a_child_that_answers_no_probe_is_killed_and_started_again(
     child.answer = False
     await until(lambda: child.starts == 2)
     child.answer = True
-    told = "api runs and has not answered 6 probes in a row (0.006 s): it is killed"
-    assert record[2].startswith(told)
+    line = "api runs and has not answered 6 probes in a row (0.006 s): it is killed"
+    assert record[2].startswith(line)
     assert record[3] == "kill api"
     assert record[4].startswith("api ended (signal 9); starting it again")
     assert other.starts == 1
     await supervisor.stop()
 
 
-async def test_a_child_that_still_starts_is_asked_and_not_killed(record: list[str]) -> None:
+async def test_a_starting_child_is_probed_and_not_killed(record: list[str]) -> None:
     supervisor = Supervisor(record.append, liveness=QUICK)
     child = FakeChild("worker-1", record)
     child.answer = False
@@ -197,7 +197,7 @@ async def test_a_child_that_still_starts_is_asked_and_not_killed(record: list[st
     await supervisor.stop()
 
 
-async def test_without_a_period_nobody_is_asked(record: list[str]) -> None:
+async def test_without_a_period_no_child_is_probed(record: list[str]) -> None:
     supervisor = Supervisor(record.append, liveness=Liveness(0))
     child = FakeChild("api", record)
     await supervisor.start(child)
