@@ -1,4 +1,4 @@
-"""The sample data: what is committed is what its generator makes."""
+"""The committed sample data equals the output of its generator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def generate(*arguments: str | Path) -> None:
 
 
 def digest(path: Path) -> str:
-    # of the rows: another zlib may pack the same rows into other bytes
+    # the digest covers the rows: another zlib may compress them to other bytes
     return hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
 
 
@@ -39,7 +39,7 @@ def digest(path: Path) -> str:
         ("store_status_2023.csv.gz", ("--rekey", DATA / "store_status_2023_excerpt.csv.gz")),
     ],
 )
-def test_the_committed_file_is_what_its_command_makes(
+def test_the_committed_file_is_the_output_of_its_command(
     tmp_path: Path, name: str, arguments: tuple[str | Path, ...]
 ) -> None:
     first, second = tmp_path / "first.csv.gz", tmp_path / "second.csv.gz"
@@ -49,7 +49,7 @@ def test_the_committed_file_is_what_its_command_makes(
     assert digest(first) == digest(DATA / name)
 
 
-def test_another_seed_makes_another_history_of_the_size_asked_for(tmp_path: Path) -> None:
+def test_another_seed_makes_another_history_of_the_requested_size(tmp_path: Path) -> None:
     sizes = ("--stores", "20", "--days", "2", "--interval", "30m")
     generate("--output", tmp_path / "1.csv", *sizes, "--seed", "1")
     generate("--output", tmp_path / "2.csv", *sizes, "--seed", "2")
@@ -59,7 +59,7 @@ def test_another_seed_makes_another_history_of_the_size_asked_for(tmp_path: Path
     assert len(first) == pytest.approx(20 * 2 * 48, rel=0.1)
 
 
-def test_more_stores_than_real_ones_get_made_up_ids(tmp_path: Path) -> None:
+def test_more_stores_than_the_real_ones_get_new_ids(tmp_path: Path) -> None:
     generate("--output", tmp_path / "polls.csv", "--stores", "4700", "--days", "0.5")
     lines = (tmp_path / "polls.csv").read_text().splitlines()
     assert len({line.split(",")[0] for line in lines[1:]}) > 4559

@@ -1,4 +1,4 @@
-"""The sink over a producer that acknowledges when the test says so."""
+"""The sink of records is tested over a producer that acknowledges when the test says so."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def make_sink(
     assert double.stopped
 
 
-async def test_counts_what_is_sent_and_what_is_acknowledged(
+async def test_sent_and_acknowledged_records_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with make_sink(monkeypatch) as (sink, double):
@@ -99,12 +99,12 @@ async def test_records_that_wait_for_each_other_share_a_batch(
 async def test_the_callback_gets_the_metadata_of_each_acknowledged_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
 
     def acknowledged(number: int, metadata: Any) -> None:
-        told.append((number, metadata.append_time))
+        calls.append((number, metadata.append_time))
 
-    with pytest.raises(BrokerUnavailableError):  # noqa: PT012  leaving it is part of it
+    with pytest.raises(BrokerUnavailableError):  # noqa: PT012  the error may come at the exit
         async with make_sink(monkeypatch) as (sink, double):
             for number, key in enumerate((A, B, C, C)):
                 await sink.send(
@@ -118,9 +118,9 @@ async def test_the_callback_gets_the_metadata_of_each_acknowledged_record(
             await turn()
             double.batches[0].acknowledge(1)
             await turn()
-            assert told == [(2, 3000), (3, 3000), (0, 1000)]
+            assert calls == [(2, 3000), (3, 3000), (0, 1000)]
             double.batches[1].future.set_exception(NotLeaderForPartitionError())
-    assert len(told) == 3
+    assert len(calls) == 3
 
 
 async def test_draining_waits_for_the_last_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,10 +149,10 @@ async def test_draining_does_not_linger(monkeypatch: pytest.MonkeyPatch) -> None
         await drained
 
 
-async def test_a_record_that_is_rejected_for_good_fails_the_run(
+async def test_a_record_that_the_broker_never_accepts_fails_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(StoreUptimeError, match="refuses a record on store-status"):  # noqa: PT012  leaving it is part of it
+    with pytest.raises(StoreUptimeError, match="refuses a record on store-status"):  # noqa: PT012  the error may come at the exit
         async with make_sink(monkeypatch) as (sink, double):
             await sink.send(STORE_STATUS, A, b"1")
             await turn()
@@ -170,7 +170,7 @@ async def test_a_record_that_no_batch_takes_fails_the_run(monkeypatch: pytest.Mo
 
 
 async def test_a_failure_at_the_very_end_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BrokerUnavailableError):  # noqa: PT012  leaving it is part of it
+    with pytest.raises(BrokerUnavailableError):  # noqa: PT012  the error may come at the exit
         async with make_sink(monkeypatch) as (sink, double):
             await sink.send(STORE_STATUS, A, b"1")
             await turn()
@@ -224,7 +224,7 @@ async def test_gives_up_when_the_buffer_stays_full(monkeypatch: pytest.MonkeyPat
     assert double.full > 900, "it does not wait for as long as the buffer is full"
 
 
-async def test_gives_up_when_nothing_is_acknowledged_any_more(
+async def test_the_sink_gives_up_when_nothing_is_acknowledged_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clients, "CLOSING_SECONDS", 0.05)
@@ -234,7 +234,9 @@ async def test_gives_up_when_nothing_is_acknowledged_any_more(
             await sink.drain()
 
 
-async def test_goes_on_as_long_as_some_are_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_sink_goes_on_while_records_are_acknowledged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     loop = asyncio.get_running_loop()
     time, later = loop.time, 0.0
     monkeypatch.setattr(loop, "time", lambda: time() + later)
@@ -252,7 +254,7 @@ async def test_goes_on_as_long_as_some_are_acknowledged(monkeypatch: pytest.Monk
         assert sink.in_flight == 0
 
 
-async def test_leaving_early_does_not_wait_for_a_lost_broker(
+async def test_an_early_exit_does_not_wait_for_a_lost_broker(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(clients, "CLOSING_SECONDS", 0.01)
@@ -261,16 +263,16 @@ async def test_leaving_early_does_not_wait_for_a_lost_broker(
         await asyncio.sleep(3600)
 
     monkeypatch.setattr(ProducerDouble, "stop", never)
-    with pytest.raises(RuntimeError, match="the body's own"):  # noqa: PT012  leaving it is part of it
+    with pytest.raises(RuntimeError, match="the body's own"):  # noqa: PT012  the error may come at the exit
         async with make_sink(monkeypatch) as (sink, _):
             await sink.send(STORE_STATUS, A, b"1")
             raise RuntimeError("the body's own")
 
 
-async def test_the_settings_say_the_partition_whatever_the_topic_has(
+async def test_the_settings_decide_the_partition_and_not_the_topic(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nobody reads a partition that somebody added."""
+    """No worker reads a partition that somebody added."""
     async with make_sink(monkeypatch) as (sink, double):
         for key in (b"a", b"b", b"c"):
             await sink.send(STORE_STATUS, key, b"1")

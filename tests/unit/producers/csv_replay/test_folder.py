@@ -55,9 +55,9 @@ def test_files_are_used_by_their_usual_names_or_else_by_their_headers(
     put(tmp_path / polls, POLLS)
     put(tmp_path / hours, HOURS)
     put(tmp_path / zones, ZONES)
-    found = find(tmp_path)
-    assert names_of(found) == {"polls": [polls], "hours": [hours], "zones": [zones]}
-    assert found.notes == []
+    files = find(tmp_path)
+    assert names_of(files) == {"polls": [polls], "hours": [hours], "zones": [zones]}
+    assert files.notes == []
 
 
 @pytest.mark.parametrize("pattern", ["NAME-00000000000{}.csv", "NAME00000000000{}.csv.gz"])
@@ -74,14 +74,14 @@ def test_the_parts_of_a_spark_job_are_all_used(tmp_path: Path) -> None:
     assert len(find(tmp_path).paths["hours"]) == 3
 
 
-def test_the_sample_is_what_it_was_and_its_other_files_are_named() -> None:
-    found = find(SAMPLE)
-    assert names_of(found) == {
+def test_the_files_of_the_sample_are_used_and_its_other_files_are_named() -> None:
+    files = find(SAMPLE)
+    assert names_of(files) == {
         "polls": ["store_status.csv.gz"],
         "hours": ["menu_hours.csv.gz"],
         "zones": ["timezones.csv.gz"],
     }
-    assert found.notes == [
+    assert files.notes == [
         f"not taken: {name} (polls, as store_status.csv.gz; --status takes it too)"
         for name in ("store_status_2023.csv.gz", "store_status_2023_excerpt.csv.gz")
     ]
@@ -98,10 +98,10 @@ def test_every_unused_file_that_may_be_input_is_named(tmp_path: Path) -> None:
     (tmp_path / "without").mkdir()
     os.mkfifo(tmp_path / "zones.csv")
     (tmp_path / "link.csv").symlink_to("store_status.csv")
-    found = find(tmp_path)
-    assert names_of(found) == {"polls": ["store_status.csv"], "hours": [], "zones": []}
+    files = find(tmp_path)
+    assert names_of(files) == {"polls": ["store_status.csv"], "hours": [], "zones": []}
     assert sorted(
-        note.removeprefix("not taken: ").split(" (")[0] for note in found.notes
+        note.removeprefix("not taken: ").split(" (")[0] for note in files.notes
     ) == sorted(
         [
             *(".hidden.csv", "business_hours.csv.zip", "empty.csv", "link.csv", "menu_hours.xlsx"),
@@ -139,7 +139,7 @@ def test_a_broken_link_is_an_error(tmp_path: Path) -> None:
         (("timezones.csv", "store_timezone.csv"), "both zones: name what is meant with --zones"),
     ],
 )
-def test_two_files_where_one_is_meant_are_an_error_that_says_which_option_to_use(
+def test_two_files_of_one_kind_are_an_error_that_names_the_option(
     tmp_path: Path, files: tuple[str, ...], message: str
 ) -> None:
     kinds = {"s": POLLS, "S": POLLS, "m": HOURS, "b": HOURS, "h": HOURS, "t": ZONES}
@@ -154,7 +154,7 @@ def test_several_files_of_polls_are_all_used_for_polls_are_a_set(tmp_path: Path)
     assert names_of(find(tmp_path))["polls"] == ["february.csv", "january.csv"]
 
 
-def test_a_header_of_two_kinds_is_an_error_that_says_which_options_there_are(
+def test_a_header_of_two_kinds_is_an_error_that_names_the_options(
     tmp_path: Path,
 ) -> None:
     write(tmp_path, **{"all.csv": "store_id,status,timestamp_utc,timezone_str\n"})
@@ -179,13 +179,13 @@ def test_a_csv_that_cannot_be_read_is_an_error(tmp_path: Path, content: str) -> 
 def test_a_file_named_by_an_option_is_not_used_twice(tmp_path: Path) -> None:
     write(tmp_path, **{"menu_hours.csv": HOURS, "new.csv": HOURS, "both.csv": POLLS + ZONES})
     write(tmp_path, **{"store_status.csv": POLLS})
-    found = find(tmp_path, hours=[tmp_path / "new.csv"], zones=[tmp_path / "both.csv"])
-    assert names_of(found) == {"polls": ["store_status.csv"]}
-    assert found.notes == ["not taken: menu_hours.csv (--hours says which hours count)"]
+    files = find(tmp_path, hours=[tmp_path / "new.csv"], zones=[tmp_path / "both.csv"])
+    assert names_of(files) == {"polls": ["store_status.csv"]}
+    assert files.notes == ["not taken: menu_hours.csv (--hours says which hours count)"]
 
 
 @pytest.mark.parametrize("names", [(), ("prices.csv",), ("store_status.json",)])
-def test_a_folder_without_any_is_an_error_that_names_what_is_there(
+def test_a_folder_without_any_input_is_an_error_that_names_its_files(
     tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     for name in names:
@@ -195,14 +195,14 @@ def test_a_folder_without_any_is_an_error_that_names_what_is_there(
     assert all(name in str(raised.value) for name in names)
 
 
-def test_a_folder_that_is_none_is_an_error(tmp_path: Path) -> None:
+def test_a_path_that_is_no_folder_is_an_error(tmp_path: Path) -> None:
     write(tmp_path, file="")
     for name in ("file", "nowhere"):
         with pytest.raises(StoreUptimeError, match=f"{name}: cannot be read"):
             find(tmp_path / name)
 
 
-def test_not_all_of_many_are_named(tmp_path: Path) -> None:
+def test_only_some_of_many_unused_files_are_named(tmp_path: Path) -> None:
     write(tmp_path, **{f"{number}.json": "" for number in range(MAX_LISTED_FILES + 5)})
     write(tmp_path, **{"store_status.csv": POLLS})
     notes = find(tmp_path).notes

@@ -79,7 +79,7 @@ def test_a_folder_is_one_clear_error(tmp_path: Path) -> None:
         LineFile(tmp_path)
 
 
-def test_a_file_named_gz_that_is_none_is_one_clear_error(tmp_path: Path) -> None:
+def test_a_file_named_gz_that_is_no_gzip_file_is_one_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "polls.csv.gz"
     path.write_bytes(b"store_id\n")
     with pytest.raises(StoreUptimeError, match=r"named \.gz, but not a gzip file"):
@@ -173,8 +173,8 @@ def test_a_file_that_may_be_csv_is_read(tmp_path: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b" \t\n"])
-def test_a_long_stretch_of_blank_lines_costs_next_to_nothing(tmp_path: Path, blank: bytes) -> None:
-    """A hundred megabytes of them are a hundred kilobytes of gzip."""
+def test_many_blank_lines_are_not_passed_on(tmp_path: Path, blank: bytes) -> None:
+    """A hundred megabytes of blank lines are a hundred kilobytes of gzip."""
     count = 20_000_000 // len(blank)
     path = tmp_path / "polls.csv.gz"
     path.write_bytes(gzip.compress(b"a\n" + blank * count + b"b\n", 1))

@@ -1,4 +1,4 @@
-"""The fast reader of poll files against the exact one, row by row."""
+"""The fast reader of poll files gives the same result as the exact one, row by row."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read_fast(path: Path, chunk_bytes: int = 2 << 20) -> tuple[list[Poll], list[
 
 
 def read_exactly(path: Path) -> tuple[list[Poll], list[RejectedRow]]:
-    """Row by row, as the semantics say it: the reference."""
+    """Read row by row, as the rules of the format say: the reference for the fast reader."""
     table = Table(path, POLLS)
     assert table.columns is not None
     stores = StoreNumbers()
@@ -196,14 +196,14 @@ def test_reads_any_column_order_as_the_exact_reader_does(rows: list[bytes], head
             for number, row in enumerate(rows)
         ]
         path = poll_file(Path(folder), *wide, header=header)
-        assert_alike = read_fast(path), read_exactly(path)
-    (polls, rejected), (exact_polls, exact_rejected) = assert_alike
+        results = read_fast(path), read_exactly(path)
+    (polls, rejected), (exact_polls, exact_rejected) = results
     assert sorted(polls) == sorted(exact_polls)
     assert rejected == exact_rejected
 
 
 def test_reads_each_oddity_as_the_exact_reader_does(tmp_path: Path) -> None:
-    """Every odd field and every odd end of a row once, each in an otherwise good row."""
+    """Each odd field and each odd end of a row stands once in an otherwise good row."""
     odd_rows = [
         ",".join([*GOOD[:position], value, *GOOD[position + 1 :], ignored]).encode()
         for position, values in enumerate(CHOICES)
@@ -288,14 +288,14 @@ def test_a_bad_row_is_rejected_with_its_line_and_its_bytes_and_the_others_arrive
     assert rejected[3].original == f"nobody,active,{time}".encode()
 
 
-def test_plain_rows_do_not_take_the_slow_way(tmp_path: Path) -> None:
+def test_plain_rows_are_not_read_by_the_exact_reader(tmp_path: Path) -> None:
     plain = [
         f"{store},{status},{time}"
         for store in (A, A.upper(), B, f'"{B}"')
         for status in ("active", "Inactive")
         for time in good_times[:8]
     ]
-    # nor do empty lines
+    # empty lines are not either
     path = poll_file(tmp_path, *[line for row in plain for line in (row, "", "")])
     with patch("producers.csv_replay.poll_rows.parse_poll_line", side_effect=AssertionError):
         polls, rejected = read_fast(path)

@@ -1,4 +1,4 @@
-"""Rows with line breaks in quoted fields, against Python's own reader of CSV."""
+"""Rows with line breaks in quoted fields are read as Python's own reader of CSV does."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def read(path: Path, content: bytes, chunk_bytes: int = 2 << 20) -> tuple[int, l
         ' "line1{}Caf\xe9"',
     ],
 )
-def test_a_line_break_in_a_column_of_no_use_is_part_of_its_row(
+def test_a_line_break_in_an_unused_column_is_part_of_its_row(
     tmp_path: Path, note: str, end: str, chunk_bytes: int
 ) -> None:
     row = f"{U},{note.replace('{}', end)},active,{AT}"
@@ -73,7 +73,7 @@ def test_a_line_break_in_a_column_of_no_use_is_part_of_its_row(
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 def test_no_row_is_lost_where_a_chunk_ends_within_one(tmp_path: Path, end: str) -> None:
-    """Many rows of two lines before it."""
+    """Each chunk has many rows of two lines before the row that it cuts."""
     row = f'{U},"line1{end}line2",active,{AT}'
     content = end.join([HEADER, *[row] * 2_000, ""]).encode()
     for chunk_bytes in range(5_000, 5_000 + 2 * len(row), 7):
@@ -87,14 +87,14 @@ def test_a_bad_row_with_a_line_break_is_one_rejected_row_with_all_its_bytes(tmp_
     ((line, reason, original),) = [(bad.line, bad.reason, bad.original) for bad in rejected]
     assert (line, reason) == (3, "status is neither active nor inactive: 'asleep'")
     assert original == row.encode()
-    # and a dead letter that is read again
+    # its dead letter can be decoded again
     source: dict[str, str | int] = {
         "file": "polls.csv",
         "kind": "polls",
         "columns": rejected[0].columns,
     }
-    letter = DeadLetter(source, reason, original.replace(b"asleep", b"active"), None)
-    fact = decode_original(letter, stored_at=0, clock=LATEST, tolerance=0).content
+    dead_letter = DeadLetter(source, reason, original.replace(b"asleep", b"active"), None)
+    fact = decode_original(dead_letter, stored_at=0, clock=LATEST, tolerance=0).content
     assert fact == PollBatch(U, [(parse_instant(AT), True)])
 
 
@@ -111,9 +111,7 @@ def test_a_bad_row_with_a_line_break_is_one_rejected_row_with_all_its_bytes(tmp_
     ],
 )
 @pytest.mark.parametrize("chunk_bytes", [100, 2 << 20])
-def test_a_quote_too_many_swallows_no_row_behind_it(
-    tmp_path: Path, row: str, chunk_bytes: int
-) -> None:
+def test_a_stray_quote_hides_no_later_row(tmp_path: Path, row: str, chunk_bytes: int) -> None:
     many = "\n".join([GOOD] * 300)
     accepted, rejected = read(
         tmp_path / "polls.csv", f"{HEADER}\n{row}\n{many}\n{row}\n{many}".encode(), chunk_bytes
@@ -123,7 +121,7 @@ def test_a_quote_too_many_swallows_no_row_behind_it(
     assert "quote" in rejected[0].reason
 
 
-def test_each_line_of_a_file_of_stray_quotes_is_looked_at_a_bounded_number_of_times() -> None:
+def test_each_line_of_a_file_of_stray_quotes_is_read_a_bounded_number_of_times() -> None:
     read_lines = 0
     plain_reader = csv.reader
 
@@ -147,15 +145,15 @@ fields = st.text(st.sampled_from('a,"\n\r \xe9'), max_size=6)
 
 
 @given(rows=st.lists(st.tuples(fields, fields), max_size=8))
-def test_rows_as_pythons_writer_writes_them_come_back(rows: list[tuple[str, str]]) -> None:
+def test_rows_of_pythons_csv_writer_read_back(rows: list[tuple[str, str]]) -> None:
     written = io.StringIO(newline="")
     csv.writer(written, quoting=csv.QUOTE_ALL, lineterminator="\n").writerows(
         ("id", *row) for row in rows
     )
     data = written.getvalue().encode()
     joined = join_rows(data, 3, (0,), last=True)
-    kept = [line for line in joined.data.split(b"\n") if line]
-    assert len(kept) == len(rows)
+    lines_with_text = [line for line in joined.data.split(b"\n") if line]
+    assert len(lines_with_text) == len(rows)
     assert joined.data.count(b"\n") == data.count(b"\n")
     at = 0
     for row in rows:

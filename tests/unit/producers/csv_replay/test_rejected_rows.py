@@ -21,7 +21,7 @@ COLUMNS = "store_id,status,timestamp_utc"
 
 
 class SinkDouble:
-    """Keeps what it is given."""
+    """Stores the records that it should send."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[TopicSpec, bytes, bytes]] = []
@@ -48,8 +48,11 @@ async def test_every_rejected_row_is_sent_and_the_first_ones_are_shown(tmp_path:
     assert shown[0] == "polls.csv:2: not a time"
     assert shown[-1] == "... and 3 more; all are kept in the dead-letters topic"
     assert all(topic is DEAD_LETTERS for topic, _, _ in sink.sent)
-    letters = [decode_dead_letter(value) for _, _, value in sink.sent]
-    assert [(letter.source, letter.reason, letter.original) for letter in letters] == [
+    dead_letters = [decode_dead_letter(value) for _, _, value in sink.sent]
+    assert [
+        (dead_letter.source, dead_letter.reason, dead_letter.original)
+        for dead_letter in dead_letters
+    ] == [
         (
             {"file": row.file, "line": row.line, "kind": "polls", "columns": COLUMNS},
             row.reason,
@@ -57,7 +60,7 @@ async def test_every_rejected_row_is_sent_and_the_first_ones_are_shown(tmp_path:
         )
         for row in rows
     ]
-    assert [letter.truncated for letter in letters[:3]] == [False, True, False]
+    assert [dead_letter.truncated for dead_letter in dead_letters[:3]] == [False, True, False]
     assert sink.sent[0][1] == b"polls.csv/2"
     with path.open(encoding="utf-8", newline="") as file:
         written = list(csv.reader(file))
@@ -66,7 +69,7 @@ async def test_every_rejected_row_is_sent_and_the_first_ones_are_shown(tmp_path:
     assert len(written) == len(rows) + 1
 
 
-async def test_no_more_line_where_all_were_shown() -> None:
+async def test_no_further_line_follows_where_all_rows_were_shown() -> None:
     shown: list[str] = []
     with RejectedRows(None, shown.append) as rejected_rows:
         await rejected_rows.write([rejected(2)], cast("RecordSink", SinkDouble()))

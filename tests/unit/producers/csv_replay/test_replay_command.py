@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SAMPLE = Path(__file__).parents[4] / "data"
 
 
-def test_nothing_to_send_is_a_usage_error() -> None:
+def test_a_replay_without_files_is_a_usage_error() -> None:
     result = CliRunner().invoke(replay, [])
     assert result.exit_code == 2
     assert "nothing to send" in result.output
@@ -28,7 +28,9 @@ def test_a_wrong_file_is_an_error_before_a_broker_is_looked_for(tmp_path: Path) 
     assert result.stdout == ""
 
 
-def test_says_how_to_get_a_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_a_broker_says_how_to_get_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("STORE_UPTIME_KAFKA_BOOTSTRAP", raising=False)
     arguments = ["--from", str(SAMPLE), "--data-dir", str(tmp_path)]
     result = CliRunner().invoke(replay, arguments)

@@ -1,4 +1,4 @@
-"""In which order a replay sends records and dead letters; their content is tested on Kafka."""
+"""A replay sends records and dead letters in a fixed order; their content is tested on Kafka."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 
 class SinkDouble:
-    """Keeps the names of the topics in order, and where it was waited for."""
+    """Records the names of the topics in order, and each wait for acknowledgements."""
 
     def __init__(self, *_: Any) -> None:
         self.counts: dict[str, SinkCount] = {}
@@ -57,7 +57,7 @@ def _no_kafka(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class NotesView(PlainView):
-    """Keeps the lines."""
+    """Stores the lines that it should print."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -96,7 +96,7 @@ async def send(folder: Path, *bad_hours: str) -> list[str]:
 async def test_hours_are_acknowledged_before_their_rejected_rows_become_dead_letters(
     tmp_path: Path,
 ) -> None:
-    """So that a row is younger than what its own run sent: `dead-letters replay` adds it."""
+    """`dead-letters replay` adds a row to the hours only where its dead letter is the later one."""
     assert await send(tmp_path, f"{STORE},1,9 am,17:00", f"{STORE},2,9 am,17:00") == [
         "store-business-hours",
         "drained",

@@ -12,7 +12,7 @@ def window(*polls: tuple[int, int]) -> pl.DataFrame:
     return join_polls([pack(frame)])
 
 
-def test_counts_the_polls_that_lie_further_behind_than_the_retention() -> None:
+def test_polls_older_than_the_retention_are_counted() -> None:
     old = OldPolls(100)
     old.add(window((0, 0), (0, 99), (0, 200), (1, 0), (1, 100), (2, 5)))
     assert old.counts(["a", "b", "c"]) == {"a": 2}

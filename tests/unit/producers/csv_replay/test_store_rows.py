@@ -99,7 +99,7 @@ def test_a_store_has_no_more_hours_rows_than_a_record_holds(tmp_path: Path) -> N
     assert [row.line for row in rejected] == [MAX_HOURS_ROWS + 2, MAX_HOURS_ROWS + 3]
 
 
-def test_the_last_zone_of_a_store_wins_over_all_files(tmp_path: Path) -> None:
+def test_the_last_timezone_of_a_store_wins_over_all_files(tmp_path: Path) -> None:
     store_rows = StoreRows()
     assert add_zones(
         store_rows, tmp_path / "1.csv", f"{A},America/Denver", f"{B}, Asia/Kolkata "
@@ -108,14 +108,16 @@ def test_the_last_zone_of_a_store_wins_over_all_files(tmp_path: Path) -> None:
     assert store_rows.timezones == {A: "America/Boise", B: "Asia/Kolkata"}
 
 
-def test_an_overlong_zone_is_rejected(tmp_path: Path) -> None:
+def test_an_overlong_timezone_is_rejected(tmp_path: Path) -> None:
     store_rows = StoreRows()
     _, _, (rejected,) = add_zones(store_rows, tmp_path / "zones.csv", f"{A},{'x' * 101}")
     assert rejected.reason == "timezone_str is 101 characters long"
     assert store_rows.timezones == {}
 
 
-def test_warns_of_unknown_zones_and_of_hours_that_open_nothing_once_a_store(tmp_path: Path) -> None:
+def test_each_store_has_one_warning_of_an_unknown_timezone_or_of_hours_that_open_nothing(
+    tmp_path: Path,
+) -> None:
     store_rows = StoreRows()
     add_zones(store_rows, tmp_path / "z.csv", f"{A},Mars/Phobos", f"{B},america/denver")
     add_hours(
@@ -132,7 +134,7 @@ def test_warns_of_unknown_zones_and_of_hours_that_open_nothing_once_a_store(tmp_
     ]
 
 
-def test_warns_of_stores_that_are_left_without_hours(tmp_path: Path) -> None:
+def test_a_store_without_a_good_row_of_hours_has_a_warning(tmp_path: Path) -> None:
     store_rows = StoreRows()
     add_hours(store_rows, tmp_path / "1.csv", f"{A},0,9 am,17:00", f"{B},7,09:00,17:00", "me,0,1,2")
     add_hours(store_rows, tmp_path / "2.csv", f"{A},Monday,9,5", f"{B},0,09:00,17:00")
@@ -143,7 +145,7 @@ def test_warns_of_stores_that_are_left_without_hours(tmp_path: Path) -> None:
     ]
 
 
-def test_many_warnings_are_cut_short() -> None:
+def test_the_number_of_warnings_is_limited() -> None:
     store_rows = StoreRows()
     for number in range(25):
         store_rows.timezones[f"{number:08}-1111-4222-8333-444444444444"] = "Mars/Phobos"

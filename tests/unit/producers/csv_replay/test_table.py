@@ -44,18 +44,18 @@ def open_table(folder: Path, content: bytes, kind: Kind = POLLS) -> Table:
         (ZONES, "timezone_str,store_id", (1, 0)),
     ],
 )
-def test_finds_the_columns_wherever_they_are(
+def test_columns_are_found_in_any_order(
     tmp_path: Path, kind: Kind, header: str, positions: tuple[int, ...]
 ) -> None:
     columns = open_table(tmp_path, header.encode(), kind).columns
     assert columns is not None
     assert columns.positions == positions
-    # as a dead letter has it
+    # a dead letter has the columns in this form
     names = columns_text(columns, kind).split(",")
     assert find_columns(names, kind, "its header") == columns
 
 
-def test_a_rejected_row_says_how_to_read_it(tmp_path: Path) -> None:
+def test_a_rejected_row_has_the_columns_to_read_it(tmp_path: Path) -> None:
     path = tmp_path / "hours.csv"
     path.write_text("start_time_local,note,store_id,end_time_local,day\n", encoding="utf-8")
     table = Table(path, HOURS)
@@ -132,7 +132,7 @@ def test_rows_are_numbered_from_the_top_of_the_file(tmp_path: Path) -> None:
         (b"", []),
     ],
 )
-def test_splits_a_line(line: bytes, fields: list[str]) -> None:
+def test_a_line_is_split_into_its_fields(line: bytes, fields: list[str]) -> None:
     assert split_line(line) == fields
 
 
@@ -149,7 +149,7 @@ def test_only_the_values_of_a_row_need_to_be_utf8() -> None:
         pick_values("a,\u00fcb".encode() + b"\xe9,x,c", columns)
 
 
-def test_a_tail_of_nul_bytes_says_what_it_may_be() -> None:
+def test_the_error_for_nul_bytes_names_a_possible_cause() -> None:
     with pytest.raises(RecordError, match="NUL bytes: was the file written to its end"):
         split_line(b"\0" * 5000)
 
@@ -166,7 +166,9 @@ def test_a_tail_of_nul_bytes_says_what_it_may_be() -> None:
         ("", []),
     ],
 )
-def test_a_header_tells_the_kind(tmp_path: Path, header: str, kinds: list[Kind]) -> None:
+def test_the_kind_of_a_file_follows_from_its_header(
+    tmp_path: Path, header: str, kinds: list[Kind]
+) -> None:
     path = tmp_path / "any.csv"
     path.write_text(header, encoding="utf-8")
     assert kinds_of(path) == kinds

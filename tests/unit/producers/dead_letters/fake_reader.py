@@ -1,4 +1,4 @@
-"""A fake of `PartitionReader` over partitions in memory."""
+"""A fake of `PartitionReader` that reads partitions in memory."""
 
 from __future__ import annotations
 

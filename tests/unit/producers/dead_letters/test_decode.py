@@ -131,7 +131,7 @@ def test_an_original_is_decoded_from_every_source(dead_letter: DeadLetter, conte
     assert decoded(dead_letter) == DecodedOriginal(content)
 
 
-def test_a_live_poll_without_a_time_is_of_the_time_of_its_dead_letter() -> None:
+def test_a_live_poll_without_a_time_has_the_time_of_its_dead_letter() -> None:
     dead_letter = of_http("/status", {"store_id": STORE, "status": "active"})
     assert decoded(dead_letter).content == PollBatch(STORE, [(STORED_AT, True)])
 
@@ -204,7 +204,7 @@ def test_a_dead_letter_that_lacks_information_cannot_be_replayed(
         decoded(dead_letter)
 
 
-def test_of_a_batch_the_good_polls_are_decoded_and_the_others_rejected() -> None:
+def test_the_good_polls_of_a_batch_are_decoded_and_the_others_rejected() -> None:
     value = encode_poll_batch(STORE, [(5, True), (LATEST + 1, True), (6, False)])
     value = value.replace(b"[6,0]", b'["6",0]')
     batch = decoded(of_topic(STORE_STATUS, value))

@@ -44,10 +44,10 @@ async def test_the_newest_come_first_and_the_others_are_only_counted() -> None:
     newest, more = await log.newest(DeadLetterFilter(), 3, number_of)
     assert newest == [2039, 2038, 2037]
     assert more == 1997
-    assert reader.read == log_module.CHUNK_RECORDS, "without reading all of them"
+    assert reader.read == log_module.CHUNK_RECORDS, "not all of them are read"
 
 
-async def test_a_limit_over_several_chunks() -> None:
+async def test_a_limit_may_reach_over_several_chunks() -> None:
     log, reader = await make_log(1200)
     newest, more = await log.newest(DeadLetterFilter(), 1100, number_of)
     assert newest == list(range(1239, 139, -1))
@@ -98,13 +98,13 @@ async def test_a_dead_letter_is_read_by_its_id() -> None:
     ("count", "number", "ids"),
     [(3, 39, "40 to 42 are kept"), (3, 43, "40 to 42 are kept"), (0, 40, "none is")],
 )
-async def test_an_unknown_id(count: int, number: int, ids: str) -> None:
+async def test_an_unknown_id_is_an_error(count: int, number: int, ids: str) -> None:
     log, _ = await make_log(count)
     with pytest.raises(StoreUptimeError, match=f"^there is no dead letter {number}: {ids}$"):
         await log.get(number)
 
 
-async def test_an_empty_topic() -> None:
+async def test_an_empty_topic_has_no_dead_letters() -> None:
     log, _ = await make_log(0)
     assert await log.newest(DeadLetterFilter(), 5, number_of) == ([], 0)
     assert [stored async for stored in log.iterate(DeadLetterFilter())] == []

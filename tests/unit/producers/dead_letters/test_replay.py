@@ -39,7 +39,7 @@ HOURS_COLUMNS = "store_id,dayOfWeek,start_time_local,end_time_local"
 
 
 class SinkDouble:
-    """Records what is sent; `drained` after the wait for the acknowledgements."""
+    """Records the sent records, and whether it has waited for their acknowledgements."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[TopicSpec, bytes, bytes]] = []
@@ -125,7 +125,7 @@ def hours_of(store_id: str, *days: int) -> bytes:
 # -- polls and requests
 
 
-async def test_a_webhook_that_failed_is_tried_anew() -> None:
+async def test_a_failed_webhook_is_tried_again() -> None:
     run = Run()
     old = encode_webhook(Webhook(B, "https://hooks.example.com/", 5))
     run.rejected_record(WEBHOOKS, B, old, 3, at=1)
@@ -153,7 +153,7 @@ async def test_polls_and_requests_go_back_to_their_topics_under_the_id_of_their_
     ]
 
 
-async def test_a_large_batch_goes_out_in_records_of_the_usual_size() -> None:
+async def test_a_large_batch_is_sent_in_records_of_the_usual_size() -> None:
     run = Run()
     polls = [(NOW - number, True) for number in range(1200)]
     run.rejected_record(STORE_STATUS, A, encode_poll_batch(A, polls), 3, at=1)
@@ -163,7 +163,7 @@ async def test_a_large_batch_goes_out_in_records_of_the_usual_size() -> None:
     assert [poll for batch in batches for poll in batch] == polls
 
 
-async def test_of_a_batch_rejected_in_part_the_rest_is_sent_and_it_counts_as_rejected() -> None:
+async def test_the_good_polls_of_a_batch_are_sent_and_the_batch_counts_as_rejected() -> None:
     run = Run()
     value = encode_poll_batch(A, [(NOW, True), (NOW + SETTINGS.future_tolerance + 1, True)])
     run.rejected_record(STORE_STATUS, A, value, 3, at=1)
@@ -199,10 +199,10 @@ async def test_a_dry_run_sends_nothing_and_counts_the_same() -> None:
     assert run.sink.sent == []
 
 
-# -- hours and zones: the last record of a store wins, so age matters
+# -- hours and timezones: the last record of a store wins
 
 
-async def test_without_a_newer_record_hours_and_zones_are_sent() -> None:
+async def test_without_a_newer_record_hours_and_timezones_are_sent() -> None:
     run = Run()
     older = run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 0), at=10)
     run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), older + 1, at=11)
@@ -215,7 +215,7 @@ async def test_without_a_newer_record_hours_and_zones_are_sent() -> None:
 
 @pytest.mark.parametrize("force", [False, True])
 async def test_a_newer_record_of_a_store_is_not_overridden_unless_forced(force: bool) -> None:
-    """By offsets: the worker was behind, so the dead letter is younger than the newer record."""
+    """The offsets decide, since a slow worker writes the dead letter after the newer record."""
     run = Run()
     newer = run.record(STORE_BUSINESS_HOURS, A, hours_of(A, 0), at=10)
     run.rejected_record(STORE_BUSINESS_HOURS, A, hours_of(A, 1), newer - 1, at=11)

@@ -44,7 +44,7 @@ def test_every_ping_is_in_flight_until_it_is_answered() -> None:
     assert stats.last_error == "413: too large"
 
 
-def test_the_double_of_a_ping_in_flight_is_a_ping_of_its_own() -> None:
+def test_the_duplicate_of_a_ping_in_flight_is_another_ping() -> None:
     stats, recorded, _ = make_stats()
     first, double = ping(1, 5), ping(1, 5, due=9)
     stats.record_sent([first, double])
@@ -68,14 +68,14 @@ def test_status_changes_are_in_the_order_of_the_instants() -> None:
     assert stats.stores_heard == 2
 
 
-def test_a_store_that_is_first_heard_when_it_is_down_is_down() -> None:
+def test_a_store_whose_first_ping_says_down_is_down() -> None:
     stats, _, _ = make_stats()
     stats.record_acknowledged([ping(7, 5, active=False)], 0.1)
     assert stats.down_since == {7: 5}
     assert list(stats.status_changes) == [StatusChange(7, 5, active=False)]
 
 
-def test_its_memory_is_bounded() -> None:
+def test_the_memory_of_the_statistics_is_bounded() -> None:
     stats, _, _ = make_stats()
     for instant in range(2 * MAX_LATENCIES):
         stats.record_acknowledged([ping(1, instant, active=instant % 2 == 0)], float(instant))
@@ -84,7 +84,7 @@ def test_its_memory_is_bounded() -> None:
     assert stats.in_flight == set()
 
 
-def test_latencies_are_of_pings() -> None:
+def test_each_ping_has_its_latency() -> None:
     stats, _, _ = make_stats()
     assert stats.latency(0.5) is None
     stats.record_acknowledged([ping(1, instant) for instant in range(99)], 0.1)
@@ -104,7 +104,9 @@ def test_silence_is_counted_only_while_an_answer_is_awaited() -> None:
     stats.record_sent([second])
     assert stats.seconds_without_answer() == 2.0
     stats.record_retry([first], "503")
-    assert stats.seconds_without_answer() == 2.0, "an answer to try again is no answer"
+    assert stats.seconds_without_answer() == 2.0, (
+        "an answer that asks for another attempt does not count"
+    )
     stats.record_acknowledged([first], 2.0)
     clock.now += 1
     assert stats.seconds_without_answer() == 1.0

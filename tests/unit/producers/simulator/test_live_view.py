@@ -31,7 +31,7 @@ def busy_stats() -> DeliveryStats:
     return stats
 
 
-def test_rates_are_of_the_time_since_the_last_look() -> None:
+def test_rates_cover_the_time_since_the_last_call() -> None:
     meter = RateMeter()
     counts = PingCounts(sent=100)
     assert meter.rates(counts, 5.0) == Rates(0.0, 0.0, 0.0, 0.0)
@@ -41,7 +41,7 @@ def test_rates_are_of_the_time_since_the_last_look() -> None:
     assert meter.rates(counts, 8.0) == Rates(0.0, 0.0, 0.0, 0.0)
 
 
-def test_a_log_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_gets_a_line_per_interval(capsys: pytest.CaptureFixture[str]) -> None:
     stats = busy_stats()
     with PlainLiveView() as view:
         view.print_line("a note")
@@ -82,7 +82,7 @@ def test_a_terminal_shows_rates_counts_stores_and_status_changes() -> None:
     assert "behind" not in text
 
 
-def test_a_terminal_shows_that_pings_are_late_and_that_nothing_came_yet() -> None:
+def test_a_terminal_shows_late_pings_and_a_missing_first_answer() -> None:
     stats = DeliveryStats(lambda _: None, lambda: 0.0)
     stats.seconds_behind = 7.4
     text = shown(stats)
@@ -99,6 +99,6 @@ def test_status_changes_are_shown_to_the_second(active: bool, text: str) -> None
     assert status_change_line(change, IDS) == f"store {IDS[3]} {text}"
 
 
-def test_outside_of_a_terminal_lines_are_plain() -> None:
+def test_lines_are_plain_outside_of_a_terminal() -> None:
     view: LiveView = default_live_view()
     assert isinstance(view, PlainLiveView)

@@ -1,4 +1,4 @@
-"""The simulated stores: every promise of the model, held by what it gives."""
+"""The pings of the simulated stores keep every promise of the model."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def until(simulation: Simulation, start: int, end: int) -> list[Ping]:
 
 
 def slot_of(simulation: Simulation, ping: Ping) -> int:
-    """The point of its store's grid that a ping is of."""
+    """Return the point of its store's grid to which a ping belongs."""
     at = ping.instant - simulation.skew(ping.store) - simulation.phase(ping.store)
     slot, rest = divmod(at, simulation.every)
     assert rest == 0, "not on the grid of its store"
@@ -86,7 +86,7 @@ def test_pings_come_in_the_order_in_which_they_are_due(simulation: Simulation, s
 
 
 @given(simulations, starts)
-def test_every_ping_is_on_the_grid_of_its_store_and_leaves_then_or_later(
+def test_every_ping_is_on_the_grid_of_its_store_and_due_then_or_later(
     simulation: Simulation, start: int
 ) -> None:
     for ping in islice(simulation.pings(start), 300):
@@ -94,7 +94,7 @@ def test_every_ping_is_on_the_grid_of_its_store_and_leaves_then_or_later(
         assert slot_of(simulation, ping) * simulation.every >= 0
         assert start <= at <= ping.due
         assert 0 <= simulation.phase(ping.store) < simulation.every
-        # a bunch comes with the first ping after it at the latest, a double within one more
+        # late pings come before the next ping on time, a duplicate within one interval more
         assert ping.due - at < (LATE_PINGS[1] + 2) * simulation.every + 1
 
 
@@ -129,7 +129,7 @@ def test_every_point_of_a_grid_has_pings_of_one_status(simulation: Simulation) -
 
 
 @given(simulations, starts, st.integers(0, 100))
-def test_a_second_run_goes_on_with_what_the_first_would_have_done(
+def test_a_second_run_continues_the_pings_of_the_first(
     simulation: Simulation, start: int, later: int
 ) -> None:
     end = start + 30 * simulation.every
@@ -140,7 +140,7 @@ def test_a_second_run_goes_on_with_what_the_first_would_have_done(
     ]
 
 
-def test_without_faults_all_are_up_on_time_once_and_exact() -> None:
+def test_without_faults_all_stores_are_up_and_each_ping_is_sent_once_and_on_time() -> None:
     simulation = made(NO_FAULTS)
     pings = until(simulation, START, START + 100 * EVERY)
     assert len(pings) == 200 * 100
@@ -150,22 +150,22 @@ def test_without_faults_all_are_up_on_time_once_and_exact() -> None:
 def test_outages_last_for_a_while_and_most_stores_are_up() -> None:
     simulation = made(FaultRates(0.5, 0, 0, 0, 0))
     pings = until(simulation, START, START + 40 * CYCLE_PINGS * EVERY)
-    spells: list[int] = []
+    outages: list[int] = []
     for store in range(200):
         run = 0
-        # the first and the last may be cut
+        # the first and the last outage may be cut
         for ping in [ping for ping in pings if ping.store == store][CYCLE_PINGS:-CYCLE_PINGS]:
             if not ping.active:
                 run += 1
             elif run:
-                spells.append(run)
+                outages.append(run)
                 run = 0
     shortest, longest = OUTAGE_PINGS
-    # two cycles' outages may touch
-    assert max(spells) <= 2 * longest
-    assert sum(shortest <= spell <= longest for spell in spells) > 0.95 * len(spells)
+    # the outages of two cycles may touch
+    assert max(outages) <= 2 * longest
+    assert sum(shortest <= outage <= longest for outage in outages) > 0.95 * len(outages)
     cycles = 200 * 38
-    assert 0.45 * cycles < len(spells) < 0.55 * cycles
+    assert 0.45 * cycles < len(outages) < 0.55 * cycles
 
 
 def test_flapping_stores_change_all_the_time_and_are_as_many_as_configured() -> None:
@@ -196,24 +196,24 @@ def test_skewed_clocks_are_as_many_as_configured_and_one_in_five_is_rejected() -
     assert all(ping.instant - ping.due == skews[ping.store] for ping in pings)
 
 
-def test_late_pings_come_in_a_bunch_before_the_next_one_on_time() -> None:
+def test_late_pings_come_together_before_the_next_one_on_time() -> None:
     simulation = made(FaultRates(0, 0, 0, 0.3, 0))
     pings = until(simulation, START, START + 20 * CYCLE_PINGS * EVERY)
     late: defaultdict[tuple[int, int], list[Ping]] = defaultdict(list)
     for ping in pings:
         if ping.due > ping.instant:
             late[ping.store, ping.due].append(ping)
-    sizes = [len(bunch) for bunch in late.values()]
+    sizes = [len(group) for group in late.values()]
     shortest, longest = LATE_PINGS
     assert max(sizes) == longest
     assert sum(size < shortest for size in sizes) <= 0.05 * len(sizes), "cut by the start"
     assert 0.25 < len(sizes) / (200 * 20) < 0.35
-    for (_, due), bunch in late.items():
-        instants = [ping.instant for ping in bunch]
-        assert instants == list(range(due - len(bunch) * EVERY, due, EVERY))
+    for (_, due), group in late.items():
+        instants = [ping.instant for ping in group]
+        assert instants == list(range(due - len(group) * EVERY, due, EVERY))
 
 
-def test_doubles_are_the_same_ping_later() -> None:
+def test_a_duplicate_is_the_same_ping_later() -> None:
     simulation = made(FaultRates(0, 0, 0, 0, 0.2))
     pings = until(simulation, START, START + 100 * EVERY)
     by_fact: defaultdict[tuple[int, int, bool], list[int]] = defaultdict(list)
@@ -225,7 +225,7 @@ def test_doubles_are_the_same_ping_later() -> None:
 
 
 def test_few_stores_have_their_share_of_faults_too() -> None:
-    """Spread evenly: twenty stores with a twentieth of them flapping have one or two."""
+    """Faults are spread evenly: one or two of twenty stores flap at a share of a twentieth."""
     for seed in range(50):
         simulation = Simulation(20, EVERY, seed=seed, faults=FaultRates(0, 0, 0.05, 0, 0))
         assert sum(simulation.skew(store) != 0 for store in range(20)) <= 3

@@ -18,7 +18,7 @@ START = 1_710_072_000_000_000
 
 
 class Clock:
-    """Stands still until a test moves it; sleeping moves it too."""
+    """A clock that moves only when a test moves it or something sleeps."""
 
     def __init__(self) -> None:
         self.now = START
@@ -41,7 +41,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 class SinkDouble:
-    """Acknowledges at once, or accepts as many batches as it has room for."""
+    """Acknowledges at once, or accepts batches without an answer up to `room`."""
 
     def __init__(self, clock: Clock, room: int | None = None) -> None:
         self.clock = clock
@@ -93,7 +93,7 @@ async def test_sends_each_ping_when_it_is_due_and_not_before(clock: Clock) -> No
     assert stats.counts.sent == stats.counts.acknowledged == 30
 
 
-async def test_what_is_due_together_goes_together_up_to_a_limit(clock: Clock) -> None:
+async def test_pings_that_are_due_together_are_sent_together_up_to_a_limit(clock: Clock) -> None:
     sink = SinkDouble(clock)
     pacer, _ = made(endless(1), sink, clock)
     await pacer.run(until=START + 2 * MAX_BATCH + 5)
@@ -101,8 +101,8 @@ async def test_what_is_due_together_goes_together_up_to_a_limit(clock: Clock) ->
     assert len(sink.pings) == 2 * MAX_BATCH + 5
 
 
-async def test_a_slow_sink_makes_pings_late_and_nothing_pile_up(clock: Clock) -> None:
-    """A thousand pings a second, a sink for one batch a second: the others wait in the model."""
+async def test_a_slow_sink_makes_pings_late_and_no_pings_gather(clock: Clock) -> None:
+    """A thousand pings a second meet a sink for one batch a second; the rest is not drawn yet."""
     sink = SinkDouble(clock)
     sink.seconds_a_batch = 1.0
     pulled = 0
@@ -116,12 +116,12 @@ async def test_a_slow_sink_makes_pings_late_and_nothing_pile_up(clock: Clock) ->
     pacer, stats = made(counted(), sink, clock)
     await pacer.run(until=START + 10 * SECOND)
     assert len(sink.batches) == 11
-    assert clock.now == START + 11 * SECOND, "the end is the end"
+    assert clock.now == START + 11 * SECOND, "the run ends on time"
     assert stats.seconds_behind > 4.0
     assert pulled == len(sink.pings) + 1
 
 
-async def test_a_sink_with_endless_room_does_not_stop_everything_else(clock: Clock) -> None:
+async def test_a_sink_without_a_limit_does_not_block_other_tasks(clock: Clock) -> None:
     sink = SinkDouble(clock)
     sink.seconds_a_batch = 10.0
     pacer, _ = made(endless(SECOND), sink, clock)
@@ -134,19 +134,19 @@ async def test_a_sink_with_endless_room_does_not_stop_everything_else(clock: Clo
     assert 1 <= len(sink.batches) <= 3
 
 
-async def test_it_waits_for_room(clock: Clock) -> None:
+async def test_the_pacer_waits_for_room_in_the_sink(clock: Clock) -> None:
     sink = SinkDouble(clock, room=3)
     pacer, stats = made(endless(SECOND), sink, clock)
     running = asyncio.create_task(pacer.run())
     for _ in range(1000):
         await asyncio.sleep(1.0)
     assert len(sink.batches) == 3
-    assert stats.in_flight == set(sink.pings), "what waits for room is not sent"
+    assert stats.in_flight == set(sink.pings), "a ping that waits for room is not sent"
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
 
 
-async def test_cancelled_it_still_waits_for_the_answers(clock: Clock) -> None:
+async def test_a_cancelled_pacer_still_waits_for_the_answers(clock: Clock) -> None:
     sink = SinkDouble(clock)
     pacer, _ = made(endless(SECOND), sink, clock)
     running = asyncio.create_task(pacer.run())

@@ -21,7 +21,7 @@ A = "0a0a0a0a-1111-4222-8333-444444444444"
 HEADER = "store_id,status,timestamp_utc"
 
 
-def test_writes_the_form_of_the_sample(tmp_path: Path) -> None:
+def test_the_file_has_the_form_of_the_sample(tmp_path: Path) -> None:
     path = tmp_path / "polls.csv"
     with PollFile(path) as file:
         file.add(A, 1_710_072_000_000_001, active=True)
@@ -58,7 +58,7 @@ def test_a_run_without_polls_leaves_a_file_that_can_be_read(tmp_path: Path) -> N
 
 
 @given(wire.poll_batches)
-def test_replay_reads_back_exactly_what_was_recorded(batch: PollBatch) -> None:
+def test_a_replay_reads_the_recorded_polls_back(batch: PollBatch) -> None:
     stores = StoreNumbers()
     columns = Columns(3, (0, 1, 2))
     for instant, active in batch.polls:
@@ -68,7 +68,7 @@ def test_replay_reads_back_exactly_what_was_recorded(batch: PollBatch) -> None:
 
 
 @pytest.mark.parametrize("content", [b"a,b,c\n", b"\xff\xfe\n", b"x" * 100_000])
-def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes) -> None:
+def test_a_file_of_another_format_is_left_alone(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.csv"
     path.write_bytes(content)
     with pytest.raises(StoreUptimeError, match=r"other\.csv: "), PollFile(path):

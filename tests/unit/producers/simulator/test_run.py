@@ -1,4 +1,4 @@
-"""Simulations with a sink of the test: the lines, the file and the counts that they give."""
+"""A simulation with a sink of the test prints its lines, writes its file and counts its pings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTINGS = Settings.from_environment({}, data_dir=Path("/nowhere"))
 
 
 class SinkDouble:
-    """Acknowledges all pings at once, except those that a test has it reject or leave in flight."""
+    """Acknowledges all pings at once, except those that a test has rejected or left in flight."""
 
     def __init__(self) -> None:
         self.entered = 0
@@ -89,7 +89,7 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> SinkDouble:
 
 
 class Clock:
-    """A little later at each call: the same on a machine of any speed."""
+    """A clock that is a little later at each call, on a machine of any speed."""
 
     def __init__(self) -> None:
         self.now = START
@@ -147,7 +147,7 @@ async def test_a_cancelled_simulation_ends_cleanly(sink: SinkDouble, tmp_path: P
             plan(duration=None, poll_file=path), SETTINGS, view=view, result=result, clock=Clock()
         )
     )
-    while not (view.shows and result.recorded):  # noqa: ASYNC110  they have no event
+    while not (view.shows and result.recorded):  # noqa: ASYNC110  the view has no event
         await asyncio.sleep(0.01)
     playing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -211,7 +211,7 @@ class Moments:
         self.reporter = HealthReporter(self.lines.append)
 
     def check(self, seconds: float = 0.0) -> list[str]:
-        """The lines of a check this many seconds later."""
+        """Return the lines of a check this many seconds later."""
         self.now += seconds
         self.lines.clear()
         self.reporter.check(self.stats, self.now)
@@ -239,7 +239,7 @@ def test_silence_is_reported_once_and_its_end_once() -> None:
     ]
 
 
-def test_a_product_that_is_slower_than_asked_is_reported_now_and_then() -> None:
+def test_a_product_that_is_too_slow_is_reported_every_thirty_seconds() -> None:
     moments = Moments()
     moments.stats.seconds_behind = 1.9
     assert moments.check(1) == []

@@ -1,4 +1,4 @@
-"""The sinks of pings: HTTP against a scripted server, Kafka over a scripted producer."""
+"""The sinks of pings are tested over a scripted HTTP server and a scripted Kafka producer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ALL = Answer(202, {"accepted": 2, "refused": 0, "items": []})
 
 
 class Api:
-    """Answers POSTs one after another; remembers them."""
+    """Answers POSTs one after another, and records them."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -94,7 +94,7 @@ class Api:
 
 @pytest.fixture
 async def api() -> AsyncIterator[Callable[..., Any]]:
-    """Start an API that gives the answers: `await api(...)` is that API and its address."""
+    """Start an API that gives the answers: `await api(...)` returns it and its address."""
     servers: list[TestServer] = []
 
     async def start(*answers: Answer) -> tuple[Api, str]:
@@ -121,7 +121,7 @@ async def posted(
     return stats, recorded
 
 
-async def test_one_ping_goes_to_its_store_and_several_go_together(api: Any) -> None:
+async def test_one_ping_is_posted_to_its_store_and_several_are_posted_together(api: Any) -> None:
     server, address = await api(Answer(202, {}), ALL)
     pings = [ping(1, NOW + 1), ping(2, active=False), ping(3)]
     stats, recorded = await posted(address, pings[:1], pings[1:], max_in_flight=1)
@@ -152,7 +152,7 @@ async def test_rejected_items_of_a_batch_are_counted_apart_from_accepted_ones(ap
     assert not stats.in_flight
 
 
-async def test_a_batch_of_which_all_items_are_rejected(api: Any) -> None:
+async def test_each_ping_of_a_rejected_batch_is_rejected(api: Any) -> None:
     items = [{"index": index, "reason": "in the future"} for index in (0, 1)]
     _, address = await api(Answer(422, {"accepted": 0, "refused": 2, "items": items}))
     stats, recorded = await posted(address, [ping(1), ping(2)])
@@ -161,7 +161,7 @@ async def test_a_batch_of_which_all_items_are_rejected(api: Any) -> None:
     assert not stats.in_flight
 
 
-async def test_a_rejected_single_ping(api: Any) -> None:
+async def test_a_single_ping_may_be_rejected(api: Any) -> None:
     _, address = await api(Answer(422, {"detail": "in the future"}))
     stats, recorded = await posted(address, [ping(1)])
     assert stats.last_rejection == (1, "422: in the future")
@@ -198,7 +198,7 @@ async def test_an_answer_that_does_not_add_up_acknowledges_nothing(api: Any, bod
         HUNG_UP,
     ],
 )
-async def test_a_request_that_failed_for_now_is_sent_again(api: Any, trouble: Answer) -> None:
+async def test_a_request_that_failed_temporarily_is_sent_again(api: Any, trouble: Answer) -> None:
     server, address = await api(trouble, trouble, ALL)
     pings = [ping(1), ping(2)]
     stats, recorded = await posted(address, pings)
@@ -264,7 +264,7 @@ async def test_requests_in_flight_are_bounded(api: Any) -> None:
 
         sending = asyncio.create_task(send_all())
         await server.three.wait()
-        # time enough for more of them
+        # a fourth request would have arrived by then
         await asyncio.sleep(0.05)
         assert server.at_once == 3
         server.go.set()
