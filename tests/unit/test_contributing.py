@@ -19,12 +19,12 @@ def paths() -> list[str]:
 @pytest.mark.parametrize("path", paths())
 def test_a_path_exists(path: str) -> None:
     if "/" not in path and any((ROOT / "api").rglob(path)):
-        return  # a file that every resource has
+        return  # every resource may have this file
     assert any((folder / path).exists() for folder in (ROOT, ROOT / "stream_app")), path
 
 
 def folders() -> list[str]:
-    """Every folder at the top, and every package down to the second level."""
+    """Return every folder at the top, and every package below it."""
     top = {path.name for path in ROOT.iterdir() if path.is_dir()} & {"docs", "data", "examples"}
     packages = {
         init.parent.relative_to(ROOT).as_posix()

@@ -1,4 +1,4 @@
-"""The documentation names only what is there; its site builds without a warning or another host."""
+"""The documentation names only existing things; its site builds without a warning."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "examples/README.md"]
 ALL_MARKDOWN = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "data/README.md"]
 
-# up to the end of a substitution, `$(...)`, or of a step of a pipeline
+# a command ends with its substitution, `$(...)`, or its step of a pipeline
 COMMAND = re.compile(r"(?:\.venv/bin/)?store-uptime ([a-z-]+[^)|\n]*)")
 CALL = re.compile(
     r"(GET|POST|PUT) (/[a-z_./{}A-Z-]*)|(?:localhost:8000|localhost:8080)(/[A-Za-z0-9_./-]+)"
@@ -38,7 +38,7 @@ CALL = re.compile(
 
 
 def code_lines(page: Path) -> list[str]:
-    """Lines that a reader copies."""
+    """Return the lines that a reader copies."""
     fenced = re.findall(
         r"^ *```(?:bash|text)\n(.*?)^ *```$",
         page.read_text(encoding="utf-8"),
@@ -59,23 +59,23 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("line", commands())
-def test_every_command_and_option_that_is_shown_is_there(line: str) -> None:
+def test_every_shown_command_and_option_exists(line: str) -> None:
     words = shlex.split(line.replace("$(", "").split(" > ")[0])
     command: click.Command = cli
     context = click.Context(cli)
     while isinstance(command, click.Group):
-        found = command.get_command(context, words[0])
-        assert found is not None, f"no command {words[0]}"
-        command, words = found, words[1:]
+        subcommand = command.get_command(context, words[0])
+        assert subcommand is not None, f"no command {words[0]}"
+        command, words = subcommand, words[1:]
     options = {name for parameter in command.params for name in parameter.opts} | {"-h", "--help"}
     assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options
 
 
-def test_commands_are_shown_at_all() -> None:
+def test_the_pages_show_commands() -> None:
     assert {line.split()[0] for line in commands()} >= {"up", "replay", "report", "explain"}
 
 
-def test_every_call_that_is_shown_is_there() -> None:
+def test_every_shown_call_exists() -> None:
     known = [
         re.compile(re.sub(r"\{[a-z_]+\}", "[^/]+", path))
         for path in [*openapi(create_app(FakeGateway()), RESOURCES)["paths"], "/public", "/"]
@@ -96,10 +96,10 @@ NOT_RUN = {
     "docs/how-to/reports.md": 1,
     "docs/performance.md": 1,
 }
-"""How many blocks of a page no test can run; tests/e2e/test_shown_commands.py runs all others."""
+"""The number of blocks per page that tests/e2e/test_shown_commands.py cannot run."""
 
 
-def test_what_cannot_be_run_is_counted() -> None:
+def test_blocks_that_cannot_be_run_are_counted() -> None:
     blocks = {str(page.relative_to(ROOT)): blocks_of(page) for page in PAGES}
     skipped = {name: [block for block in of if block.not_run] for name, of in blocks.items()}
     assert {name: len(of) for name, of in skipped.items() if of} == NOT_RUN
@@ -109,9 +109,9 @@ def test_what_cannot_be_run_is_counted() -> None:
 
 @pytest.mark.parametrize("page", ALL_MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_is_fenced(page: Path) -> None:
-    """What is only indented becomes prose as soon as a line before it moves.
+    """Code that is only indented would become prose as soon as a line before it moves.
 
-    And it says `bash` where it is typed: what is called otherwise nobody would run.
+    A block of commands is marked as `bash`, since only these blocks are run by a test.
     """
     whole = page.read_text(encoding="utf-8")
     assert "~~~" not in whole
@@ -123,7 +123,7 @@ def test_code_is_fenced(page: Path) -> None:
 
 
 def exit_codes() -> set[int]:
-    """Every exit code that stands in the code of the commands and processes."""
+    """Return every exit code in the code of the commands and processes."""
     codes = {0}
     waiting: list[type[StoreUptimeError]] = [StoreUptimeError]
     while waiting:
@@ -147,20 +147,20 @@ def test_every_exit_code_is_explained() -> None:
     assert explained == exit_codes()
 
 
-def test_every_notice_that_is_explained_is_one_of_the_page() -> None:
+def test_every_explained_notice_is_one_of_the_page() -> None:
     page = (ROOT / "docs/how-to/troubleshooting.md").read_text(encoding="utf-8")
     section = page.split("## Notices of the page")[1].split("\n## ")[0]
     notices = re.findall(r"^\| ([A-Z][^|]*?) \|", section, flags=re.M)
-    said = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "api/web").glob("*.js"))
-    # what stands behind a colon differs each time
-    assert [each for each in notices if each.partition(":")[0] not in said] == []
-    parts = set(re.findall(r'return \["\w+", [^\]]*?[`"]([A-Z][a-z ]+)', said))
+    scripts = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "api/web").glob("*.js"))
+    # the text after a colon differs each time
+    assert [each for each in notices if each.partition(":")[0] not in scripts] == []
+    parts = set(re.findall(r'return \["\w+", [^\]]*?[`"]([A-Z][a-z ]+)', scripts))
     assert parts
     assert [each for each in parts if each.strip() not in section] == []
 
 
 def test_pictures_are_small_and_of_both_colours() -> None:
-    """`make screenshots` takes them."""
+    """`make screenshots` takes the pictures."""
     pictures = {path.stem: path.stat().st_size for path in (ROOT / "docs/pictures").glob("*.png")}
     names = {name.rpartition("-")[0] for name in pictures}
     assert names == {"fleet", "store", "report", "public", "phone"}
@@ -218,7 +218,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (
             ["[gone](gone.md)", "[gone](tutorial.md#gone)", "![gone](pictures/gone.png)"],
-            # and a page that nobody can find
+            # lost.md is a page without a link to it
             ["gone.md", "#gone", "gone.png", "lost.md"],
         ),
         (['--8<-- "examples/gone.py"'], ["gone.py"]),
@@ -238,7 +238,7 @@ def test_a_warning_makes_the_build_fail(
 
 
 class _Names(HTMLParser):
-    """What a page refers to, and the anchors that it has."""
+    """The addresses to which a page refers, and its anchors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -259,12 +259,12 @@ def names_of(page: Path) -> _Names:
     return names
 
 
-def test_every_picture_and_link_of_the_site_is_there(site: Path) -> None:
+def test_every_picture_and_link_of_the_site_exists(site: Path) -> None:
     pages = {page: names_of(page) for page in site.rglob("*.html")}
     missing = []
     for page, names in pages.items():
         if page.name == "404.html":
-            continue  # its addresses begin at the root of whatever host serves it
+            continue  # its addresses begin at the root of the host that serves it
         for named in names.refers_to:
             path, _, anchor = named.partition("#")
             target = (page.parent / unquote(path)).resolve() if path else page
@@ -282,29 +282,29 @@ BEGINS_WITH_A_COMMAND = re.compile(
 )
 
 
-def test_no_command_of_the_site_is_prose_and_nothing_is_left_unread(site: Path) -> None:
-    found = []
+def test_no_command_of_the_site_is_prose_and_all_markdown_is_rendered(site: Path) -> None:
+    problems = []
     for page in site.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
         prose = re.sub(r"<(code|pre)\b.*?</\1>", "", text, flags=re.S)
-        found += [
+        problems += [
             f"{page.relative_to(site)}: {each}"
             for each in (
                 *BEGINS_WITH_A_COMMAND.findall(text),
                 # an include that was not followed
                 *re.findall(r"-- ?8 ?(?:<|&lt;)", re.sub("<[^>]+>", "", text)),
-                # a fence, a link, a table that Markdown did not see
+                # a fence, a link or a table that Markdown did not recognize
                 *re.findall(r"^.*(?:```|\]\(|^\|).*$", re.sub("<[^>]+>", "", prose), flags=re.M),
-                # a name that nothing is said of
+                # a name without a description
                 *re.findall(r"<strong>[^<]+</strong>:\s*(?:</p>|</li>)", text),
                 *re.findall(r"<strong>[^<]+:</strong>\s*(?:</p>|</li>)", text),
             )
         ]
-    assert found == []
+    assert problems == []
 
 
 def test_every_field_of_every_record_is_described(site: Path) -> None:
-    """Name, type and meaning of each, in a row of its shape's table."""
+    """Each field has a row with name, type and meaning in the table of its record."""
     page = (site / "reference/topics.html").read_text(encoding="utf-8")
     sections = dict(re.findall(r'<h3 id="([a-z0-9]+)".*?(<tbody>.*?</tbody>)', page, flags=re.S))
     schemas = asyncapi(Settings.from_environment({}, kafka_bootstrap="x:1"))["components"]
@@ -318,7 +318,7 @@ def test_every_field_of_every_record_is_described(site: Path) -> None:
         assert [row for row in cells if not all(row) or row[2] == "Optional."] == [], name
 
 
-def test_topic_settings_are_for_people(site: Path) -> None:
+def test_topic_settings_are_readable(site: Path) -> None:
     page = (site / "reference/topics.html").read_text(encoding="utf-8")
     shown = re.sub(r"<[^>]+>", "", page)
     assert "7 days" in shown
@@ -338,7 +338,7 @@ def test_the_site_asks_no_other_host(site: Path) -> None:
     assert [page.name for page in pages if loads.search(page.read_text(encoding="utf-8"))] == []
 
 
-def test_the_reference_is_all_that_there_is(site: Path) -> None:
+def test_the_reference_is_complete(site: Path) -> None:
     def text(name: str) -> str:
         page = (site / "reference" / f"{name}.html").read_text(encoding="utf-8")
         return re.sub(r"<[^>]+>", "", page)

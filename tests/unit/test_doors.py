@@ -1,4 +1,4 @@
-"""One value has one meaning at every door: files, bodies, queries, Kafka and the command line."""
+"""One value has one meaning everywhere: in files, bodies, queries, Kafka and commands."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def client(gateway: FakeGateway) -> AsyncIterator[TestClient]:
 
 
 def poll_of_file(tmp_path: Path, store_id: str, time: str, earliest: int = 0) -> Any:
-    """The store and the instant of the one row of a file."""
+    """Return the store and the instant of the one row of a file."""
     path = tmp_path / "polls.csv"
     path.write_text(f"store_id,status,timestamp_utc\n{store_id},active,{time}\n")
     stores = StoreNumbers()
@@ -173,20 +173,20 @@ async def time_of_trigger(client: Any, gateway: FakeGateway, field: str, time: s
 
 
 def time_of_command(monkeypatch: pytest.MonkeyPatch, time: str) -> Any:
-    asked: list[Any] = []
+    requested: list[Any] = []
 
     async def reports(*arguments: Any) -> Any:
-        asked.append(arguments[3])
+        requested.append(arguments[3])
         return [], []
 
     monkeypatch.setattr(report_command, "_reports", reports)
     result = CliRunner().invoke(cli, ["report", STORE, "--at", time, "--api", "http://h:1"])
-    assert result.exit_code == (0 if asked else 2), result.output
-    return asked[0] if asked else REFUSED
+    assert result.exit_code == (0 if requested else 2), result.output
+    return requested[0] if requested else REFUSED
 
 
 @pytest.mark.parametrize(("time", "instant"), TIMES.items())
-async def test_a_time(
+async def test_a_time_has_one_meaning_everywhere(
     client: TestClient,
     gateway: FakeGateway,
     tmp_path: Path,
@@ -209,7 +209,7 @@ async def test_a_time(
 
 
 @pytest.mark.parametrize(("time", "instant"), TIMES.items())
-def test_a_time_on_the_command_line(
+def test_a_time_has_the_same_meaning_on_the_command_line(
     monkeypatch: pytest.MonkeyPatch, time: str, instant: Any
 ) -> None:
     assert time_of_command(monkeypatch, time) == instant
@@ -220,7 +220,7 @@ def test_a_time_on_the_command_line(
 @pytest.mark.parametrize(
     "time", ["1970-01-01T00:00:05Z", "1970-01-21T15:50:00Z", "1999-12-31T23:59:59.999999Z"]
 )
-async def test_a_poll_of_a_time_that_nobody_means_is_refused_everywhere(
+async def test_a_poll_of_an_implausible_time_is_refused_everywhere(
     client: TestClient, gateway: FakeGateway, tmp_path: Path, time: str
 ) -> None:
     earliest = gateway.settings.earliest_poll
@@ -232,7 +232,7 @@ async def test_a_poll_of_a_time_that_nobody_means_is_refused_everywhere(
     assert detail.startswith(f"{time} lies before 2000-01-01T00:00:00Z ")
     await client.post("/status", json=[{"store_id": STORE, **item}])
     assert await polls_sent(gateway) == REFUSED
-    # by Kafka: tests/unit/worker/agents/test_ingest.py; a dead letter of it is rejected again
+    # tests/unit/worker/agents/test_ingest.py has the record; its dead letter is rejected again
     dead_letter = DeadLetter({"topic": "store-status"}, "why", wire({"store_id": STORE, **item}))
     with pytest.raises(RecordError, match="STORE_UPTIME_EARLIEST_POLL"):
         decode_original(dead_letter, stored_at=0, clock=DAY_BEGINS, tolerance=0, earliest=earliest)
@@ -254,7 +254,7 @@ def hours_of_file(tmp_path: Path, row: tuple[str, str, str]) -> Any:
 
 
 @pytest.mark.parametrize(("row", "hours"), HOURS_ROWS.items())
-async def test_a_row_of_hours(
+async def test_a_row_of_hours_has_one_meaning_everywhere(
     client: TestClient,
     gateway: FakeGateway,
     tmp_path: Path,
@@ -262,8 +262,8 @@ async def test_a_row_of_hours(
     hours: Any,
 ) -> None:
     day, start, end = row
-    in_json = f'[{day},"{start}","{end}"]'
-    named = f'{{"day":{day},"start_time_local":"{start}","end_time_local":"{end}"}}'
+    as_list = f'[{day},"{start}","{end}"]'
+    as_object = f'{{"day":{day},"start_time_local":"{start}","end_time_local":"{end}"}}'
     expected = hours
     if hours != REFUSED:
         expected = tuple((first * HOUR, last * HOUR) for first, last in hours)
@@ -271,18 +271,18 @@ async def test_a_row_of_hours(
     def of_record(value: bytes | None) -> Any:
         return decode_hours(value).hours.weekly.intervals
 
-    record = f'{{"store_id":"{STORE}","hours":[{in_json}]}}'.encode()
+    record = f'{{"store_id":"{STORE}","hours":[{as_list}]}}'.encode()
     assert hours_of_file(tmp_path, row) == expected
     assert outcome(of_record, record) == expected
-    for told in (in_json, named):
+    for row_in_json in (as_list, as_object):
         gateway.broker.records.clear()
-        await client.put(f"/stores/{STORE}/business_hours", data=f'{{"hours":[{told}]}}')
+        await client.put(f"/stores/{STORE}/business_hours", data=f'{{"hours":[{row_in_json}]}}')
         sent = [r.value for r in gateway.broker.records if r.topic == "store-business-hours"]
         assert (of_record(sent[0]) if sent else REFUSED) == expected
 
 
 @pytest.mark.parametrize(("text", "store_id"), IDS.items())
-async def test_an_id(
+async def test_an_id_has_one_meaning_everywhere(
     client: TestClient,
     gateway: FakeGateway,
     tmp_path: Path,
@@ -291,7 +291,7 @@ async def test_an_id(
 ) -> None:
     time = "2023-01-25T00:00:00Z"
     poll = store_id if store_id == REFUSED else (store_id, DAY_BEGINS)
-    found = HTTPStatus.UNPROCESSABLE_ENTITY if store_id == REFUSED else HTTPStatus.OK
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if store_id == REFUSED else HTTPStatus.OK
     assert poll_of_file(tmp_path, text, time) == poll
     assert outcome(poll_of_record, text, time) == poll
     await client.post(
@@ -299,20 +299,20 @@ async def test_an_id(
     )
     assert await polls_sent(gateway) == poll
     # aiohttp knows no path with braces in it
-    in_path = HTTPStatus.NOT_FOUND if "{" in text else found
+    in_path = HTTPStatus.NOT_FOUND if "{" in text else status
     assert (await client.get(f"/stores/{text}")).status == in_path
-    assert (await client.get("/stores", params={"after": text})).status == found
+    assert (await client.get("/stores", params={"after": text})).status == status
     if store_id != REFUSED:
         answer = await client.get("/stores", params={"prefix": text})
         assert await answer.json() == {"store_ids": [STORE], "next": None}
     request = {"report_id": text, "store_id": text}
-    asked = outcome(lambda: decode_request(wire(request)))
-    assert (asked if asked == REFUSED else asked.store_id) == store_id
-    assert (asked if asked == REFUSED else asked.report_id) == store_id
+    decoded = outcome(lambda: decode_request(wire(request)))
+    assert (decoded if decoded == REFUSED else decoded.store_id) == store_id
+    assert (decoded if decoded == REFUSED else decoded.report_id) == store_id
     environment = {"STORE_UPTIME_PUBLIC_STORES": text}
     try:
         shown: Any = Settings.from_environment(environment).public_stores
-    except Exception:  # noqa: BLE001  whichever error says so
+    except Exception:  # noqa: BLE001  any error is a refusal
         shown = REFUSED
     assert shown == (store_id if store_id == REFUSED else {STORE: STORE})
 
@@ -330,7 +330,7 @@ BODIES = {
 
 
 @pytest.mark.parametrize(("path", "body"), BODIES.items())
-async def test_a_key_that_stands_twice_in_a_body(
+async def test_a_body_with_a_repeated_key_is_refused(
     client: TestClient, gateway: FakeGateway, path: str, body: str
 ) -> None:
     method = "PUT" if path.endswith(("hours", "timezone")) else "POST"
@@ -339,12 +339,12 @@ async def test_a_key_that_stands_twice_in_a_body(
     detail = (await response.json(content_type=None))["detail"]
     assert detail.endswith(TWICE)
     assert gateway.requests == []
-    for letter in gateway.broker.dead_letters():
-        assert (letter.original, letter.reason) == (body.encode(), detail)
+    for dead_letter in gateway.broker.dead_letters():
+        assert (dead_letter.original, dead_letter.reason) == (body.encode(), detail)
         with pytest.raises(RecordError, match=TWICE):
-            decode_original(letter, stored_at=0, clock=DAY_BEGINS, tolerance=0)
-    kept = [record.topic for record in gateway.broker.records]
-    assert kept == ([] if "trigger" in path else ["dead-letters"])
+            decode_original(dead_letter, stored_at=0, clock=DAY_BEGINS, tolerance=0)
+    topics = [record.topic for record in gateway.broker.records]
+    assert topics == ([] if "trigger" in path else ["dead-letters"])
 
 
 @pytest.mark.parametrize(
@@ -360,15 +360,15 @@ async def test_a_key_that_stands_twice_in_a_body(
     ],
     ids=["array", "first", "slices", "lines", "one line", "over lines", "behind a broken one"],
 )
-async def test_a_key_that_stands_twice_in_an_item(
+async def test_an_item_with_a_repeated_key_is_refused(
     client: TestClient, gateway: FakeGateway, body: str, accepted: int
 ) -> None:
     response = await client.post("/status", data=body)
     answer = await response.json()
     assert (response.status, answer["accepted"]) == (HTTPStatus.ACCEPTED, accepted)
     assert answer["items"][-1]["reason"].endswith(TWICE)
-    letter = gateway.broker.dead_letters()[-1]
-    assert letter.reason.endswith(TWICE)
-    assert (letter.original or b"").replace(b"\n", b"") == POLL.encode()
+    dead_letter = gateway.broker.dead_letters()[-1]
+    assert dead_letter.reason.endswith(TWICE)
+    assert (dead_letter.original or b"").replace(b"\n", b"") == POLL.encode()
     with pytest.raises(RecordError, match=TWICE):
-        decode_original(letter, stored_at=0, clock=DAY_BEGINS, tolerance=0)
+        decode_original(dead_letter, stored_at=0, clock=DAY_BEGINS, tolerance=0)

@@ -23,12 +23,12 @@ from stream_app.durations import format_duration, parse_duration
         ("1m1m", 120 * SECOND),
     ],
 )
-def test_durations(text: str, microseconds: int) -> None:
+def test_a_duration_is_read(text: str, microseconds: int) -> None:
     assert parse_duration(text) == microseconds
 
 
 @pytest.mark.parametrize("text", ["", " ", "5", "h", "1.5h", "-1h", "1w", "1h-", "1h30", "inf"])
-def test_what_is_no_duration(text: str) -> None:
+def test_a_text_that_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)
 

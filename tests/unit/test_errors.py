@@ -29,7 +29,7 @@ ALL = {
         ("ReportError", 1),
     ],
 )
-def test_exit_codes(name: str, exit_code: int) -> None:
+def test_each_error_has_its_exit_code(name: str, exit_code: int) -> None:
     assert ALL[name].exit_code == exit_code
 
 

@@ -1,4 +1,4 @@
-"""The labels of metrics that worker and API share."""
+"""Worker and API share the labels of their metrics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_reasons_of_the_product_have_their_classes() -> None:
     assert class_of("not a UUID: 'x'") == "invalid"
 
 
-def test_too_many_polls_of_a_week_have_a_class_of_their_own() -> None:
+def test_too_many_polls_of_a_week_have_their_own_class() -> None:
     polls = array("q", [2000 * DAY << 1, (2000 * DAY + 1) << 1])
     with pytest.raises(RecordError) as rejected:
         list(BucketLayout(400 * DAY)._cold_writes(polls, lambda _: array("q"), max_polls=1))

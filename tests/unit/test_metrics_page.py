@@ -35,8 +35,8 @@ REGISTRIES = {"worker": worker_registry, "api": api_registry}
 
 
 def rows(process: str) -> list[str]:
-    """The rows that belong between the comments of the page."""
-    found = {}
+    """Return the rows that belong between the comments of the page."""
+    row_of = {}
     for collector in REGISTRIES[process]()._collector_to_names:
         for metric in collector.collect():
             if not metric.name.startswith("store_uptime_"):
@@ -44,8 +44,8 @@ def rows(process: str) -> list[str]:
             labels: Any = getattr(metric, "_labelnames", getattr(collector, "_labelnames", ()))
             name = f"{metric.name}_total" if metric.type == "counter" else metric.name
             shown = ", ".join(f"`{label}`" for label in labels) or "-"
-            found[name] = f"| `{name}` | {metric.type} | {shown} | {metric.documentation} |"
-    return [found[name] for name in sorted(found)]
+            row_of[name] = f"| `{name}` | {metric.type} | {shown} | {metric.documentation} |"
+    return [row_of[name] for name in sorted(row_of)]
 
 
 @pytest.mark.parametrize("process", REGISTRIES)
@@ -67,7 +67,7 @@ def test_no_label_can_hold_a_store(process: str) -> None:
     assert "`store" not in text.replace("`store_uptime_", "")
 
 
-def test_every_metric_in_an_alarm_is_there() -> None:
+def test_every_metric_in_an_alarm_exists() -> None:
     page = PAGE.read_text(encoding="utf-8")
     alarms = page.partition("## What is worth an alarm")[2].partition("## A worker's metrics")[0]
     named = {name.removesuffix("_bucket") for name in re.findall(r"store_uptime_[a-z_]+", alarms)}

@@ -12,7 +12,7 @@ from tests.faults.stores import make_stores
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_many_stores_are_expected_to_have_the_figures_of_the_walk(seed: int) -> None:
+def test_the_expected_figures_of_many_stores_are_those_of_the_walk(seed: int) -> None:
     randomness = random.Random(seed)
     stores, ledger = make_stores(60, seed), Ledger()
     for store in stores:
@@ -23,7 +23,7 @@ def test_many_stores_are_expected_to_have_the_figures_of_the_walk(seed: int) -> 
         for _ in range(randomness.randint(0, 40)):
             instant = store.some_instant(randomness)
             if randomness.random() < 0.5:
-                # on the grid of the minutes, where an instant belongs to the minute that it begins
+                # an instant on the grid belongs to the minute that it begins
                 instant = store.reference - timedelta(minutes=randomness.randint(0, 10_200))
             status = randomness.choice(("active", "inactive"))
             ledger.acknowledged[store.id].add((instant, status))

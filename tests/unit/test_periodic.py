@@ -1,4 +1,4 @@
-"""Background work goes on whatever one step meets, until it is stopped."""
+"""A periodic task goes on after any failed step, until it is stopped."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ async def test_the_first_step_may_come_before_the_first_pause() -> None:
     assert steps.count == 1
 
 
-async def test_a_failure_is_logged_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_and_its_end_are_logged_once_each(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     steps = Steps()
     steps.errors = [OSError("oh"), OSError("no"), ValueError("no"), OSError("oh")]
@@ -108,7 +108,7 @@ async def test_lost_brokers_are_logged_elsewhere(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == []
 
 
-async def test_a_step_that_failed_is_tried_again_after_a_pause_of_its_own() -> None:
+async def test_a_failed_step_is_tried_again_after_the_pause_for_retries() -> None:
     steps = Steps()
     steps.errors = [OSError("oh")]
     task = PeriodicTask("work", 0, steps, retry_seconds=10_000)
@@ -119,7 +119,7 @@ async def test_a_step_that_failed_is_tried_again_after_a_pause_of_its_own() -> N
     assert steps.count == 1
 
 
-async def test_a_fatal_error_ends_the_task_and_is_handed_on(
+async def test_a_fatal_error_ends_the_task_and_is_passed_on(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO")
@@ -136,7 +136,7 @@ async def test_a_fatal_error_ends_the_task_and_is_handed_on(
     await task.stop()
 
 
-async def test_without_someone_to_end_the_process_a_fatal_error_is_one_as_any_other() -> None:
+async def test_without_on_error_a_fatal_error_is_retried_like_any_other() -> None:
     steps = Steps()
     steps.errors = [TableError("no database")]
     task = PeriodicTask("work", 0, steps)
@@ -147,10 +147,10 @@ async def test_without_someone_to_end_the_process_a_fatal_error_is_one_as_any_ot
     assert steps.count > 1
 
 
-async def test_it_stops_though_a_step_loses_a_cancellation(
+async def test_a_task_stops_although_a_step_loses_a_cancellation(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As `asyncio.wait_for` loses one that comes at the moment at which its awaitable ends."""
+    """`asyncio.wait_for` loses a cancellation at the moment at which its awaitable ends."""
     monkeypatch.setattr(periodic, "CANCEL_SECONDS", 0.01)
     lost = 0
 
@@ -194,5 +194,5 @@ async def test_a_step_that_hangs_is_cut_off_by_the_stop() -> None:
     assert (steps.count, steps.cancelled) == (1, 1)
 
 
-async def test_what_never_began_may_be_stopped() -> None:
+async def test_a_task_that_never_started_may_be_stopped() -> None:
     await PeriodicTask("work", 0, Steps()).stop()

@@ -1,4 +1,4 @@
-"""All that read hours and zones end with the same record: worker, API, `explain`, letters."""
+"""Worker, API, `explain` and the replay of dead letters find the same newest record of a store."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTINGS = settings_with()
 
 
 class Log:
-    """The log of the store's partition, for who reads ranges; the other topics are empty."""
+    """The log of the store's partition, for readers of ranges; the other topics are empty."""
 
     def __init__(self, own: Sequence[FakeRecord]) -> None:
         self._own = own
@@ -71,28 +71,28 @@ async def in_the_table(own: Sequence[FakeRecord]) -> str | None:
     latest = LatestPollPublisher(publisher)
     ingest = Ingest(SETTINGS, events, owned_partitions, publisher, latest, WorkerMetrics())
     last = own[-1]
-    run = SimpleNamespace(
+    chunk = SimpleNamespace(
         records=own, topic=last.topic, partition=last.partition, offset=last.offset
     )
-    await ingest.timezones(FakeStream([FakeEvent(run)]))
-    _, zone = decode_fact(facts.get(OWN, store_key(STORE) + TIMEZONE_TAG))
-    return None if zone is None else zone.decode()
+    await ingest.timezones(FakeStream([FakeEvent(chunk)]))
+    _, timezone = decode_fact(facts.get(OWN, store_key(STORE) + TIMEZONE_TAG))
+    return None if timezone is None else timezone.decode()
 
 
 def in_the_api(records: Sequence[FakeRecord]) -> str | None:
-    registry = StoreView(Path(":memory:"), PARTITIONS)
+    view = StoreView(Path(":memory:"), PARTITIONS)
     try:
         for record in records:
-            registry.on_record(record)
-        entry = registry.get(STORE)
+            view.on_record(record)
+        entry = view.get(STORE)
         return None if entry is None else entry.timezone
     finally:
-        registry.close()
+        view.close()
 
 
 async def in_the_source_records(own: Sequence[FakeRecord]) -> str | None:
-    claim: Any = SimpleNamespace(store_id=STORE, partition=OWN)
-    records = await read_source_records(Log(own), claim, SETTINGS.future_tolerance, 0)
+    reported: Any = SimpleNamespace(store_id=STORE, partition=OWN)
+    records = await read_source_records(Log(own), reported, SETTINGS.future_tolerance, 0)
     return records.timezones[-1].name
 
 
@@ -110,7 +110,7 @@ async def in_the_replay_of_dead_letters(own: Sequence[FakeRecord]) -> str:
         max_size=20,
     )
 )
-def test_all_readers_end_with_the_record_that_the_broker_took_last(
+def test_all_readers_find_the_record_with_the_latest_append_time(
     steps: list[tuple[bool, int, int]],
 ) -> None:
     log = StoreLog()

@@ -1,4 +1,4 @@
-"""Removals: what was told of a store before is gone, in any order, however often it is read."""
+"""A removal deletes all earlier records of a store, in any order of records and repetitions."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class Logs:
     """The source topics, of which clients write two partitions and a worker forwards one.
 
     Attributes:
-        records: by topic and partition.
-        clock: the brokers' time, ms; no two records have the same.
+        records: the records by topic and partition.
+        clock: the brokers' time, ms; each record has another one.
     """
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class Logs:
                 pass
 
     def forward_again(self) -> None:
-        """The worker of the other partition begins anew."""
+        """Let the worker of the other partition forward all its records again."""
         self._forwarded.clear()
 
     def _append(
@@ -147,7 +147,7 @@ class Logs:
 
 
 class Database:
-    """What `summarize` reads."""
+    """The stored facts, as `summarize` reads them."""
 
     def __init__(self, facts: FakeFacts) -> None:
         self._facts = facts
@@ -167,8 +167,8 @@ class Worker:
     """The owner of the store's partition, and its table.
 
     Attributes:
-        facts: what it has in its table.
-        publisher: what it told.
+        facts: the content of its table.
+        publisher: the records that it published.
     """
 
     def __init__(self, settings: Settings = SETTINGS) -> None:
@@ -178,7 +178,7 @@ class Worker:
         self.start()
 
     def start(self) -> None:
-        """Begin with nothing but the table."""
+        """Start again with nothing but the table."""
         self.summary = summary_of(self.facts)
         publisher: Any = self.publisher
         self.owned_partitions = FakeOwnedPartitions(self.facts)
@@ -198,11 +198,11 @@ class Worker:
         )
 
     def read(self, records: Sequence[FakeRecord]) -> None:
-        """Apply records of one topic, that came together."""
+        """Apply records of one topic that came together."""
         if not records:
             return
         last = records[-1]
-        run = SimpleNamespace(
+        chunk = SimpleNamespace(
             records=records, topic=last.topic, partition=last.partition, offset=last.offset
         )
         agents = {
@@ -212,7 +212,7 @@ class Worker:
         }
 
         async def apply() -> None:
-            await agents[last.topic](FakeStream([FakeEvent(run)]))
+            await agents[last.topic](FakeStream([FakeEvent(chunk)]))
             await settle()
 
         asyncio.run(apply())
@@ -224,7 +224,7 @@ class Worker:
             self.read(logs.own(spec.name))
 
     def state(self) -> dict[str, Any]:
-        """What stands of the store, and whether it exists."""
+        """Return the stored facts of the store, and whether it exists."""
         content = dict(Database(self.facts).facts())
         polls = {
             poll
@@ -251,7 +251,7 @@ def poll(instant: int, *, active: bool = True) -> bytes:
 
 
 POLLS = st.integers(0, 390)
-"""Days: all of them are kept."""
+"""Ages of polls in days, all within the retention."""
 VALUES = {
     STORE_BUSINESS_HOURS.name: st.one_of(
         st.none(), st.integers(0, 6).map(lambda day: encode_hours(STORE, [(day, "09:00", "17:00")]))
@@ -271,7 +271,7 @@ SENT = st.one_of(
 
 
 class Model:
-    """What stands by the brokers' time alone."""
+    """The facts of the store that follow from the brokers' time alone."""
 
     def __init__(self) -> None:
         self.polls: dict[int, bool] = {}
@@ -316,12 +316,12 @@ def assert_agrees(worker: Worker, model: Model) -> None:
     for topic in TAGS:
         assert (state[topic] is None) == (model.facts.get(topic) is None)
     assert state["exists"] == model.exists
-    # `applied` is a fake, that keeps no newest poll
+    # the fake of the owned partitions stores no newest poll
     assert state["latest"] == newest
 
 
 @given(st.lists(SENT, max_size=25), st.lists(st.integers(0, 40), max_size=6), st.randoms())
-def test_what_was_told_before_a_removal_is_gone_in_any_order(
+def test_all_records_before_a_removal_are_deleted_in_any_order(
     steps: list[tuple[str, bool | None, Any]], again: list[int], rng: Any
 ) -> None:
     logs, model = Logs(), Model()
@@ -334,7 +334,7 @@ def test_what_was_told_before_a_removal_is_gone_in_any_order(
             worker.read(log[position:end])
             position = end
             if rng.random() < 0.2:
-                # it is killed, or the partition moves: the position comes back late
+                # after a kill or a rebalance the worker reads some records again
                 worker.start()
                 position = max(0, position - rng.randrange(8))
     for position in again:
@@ -348,15 +348,17 @@ def test_what_was_told_before_a_removal_is_gone_in_any_order(
     worker.read_all(logs)
     assert_agrees(worker, model)
 
-    # a table that is built anew from the topics says the same
-    anew = Worker()
-    anew.read_all(logs)
-    assert anew.state() | {"newest": None} == worker.state() | {"newest": None}
-    assert asyncio.run(in_the_evidence(logs)) == {poll >> 1 for poll in worker.state()["polls"]}
+    # a table that is built from the topics again has the same facts
+    rebuilt = Worker()
+    rebuilt.read_all(logs)
+    assert rebuilt.state() | {"newest": None} == worker.state() | {"newest": None}
+    assert asyncio.run(in_the_source_records(logs)) == {
+        poll >> 1 for poll in worker.state()["polls"]
+    }
 
 
 class Reader:
-    """The logs of the store's partition, for who reads ranges."""
+    """The logs of the store's partition, for readers of ranges."""
 
     def __init__(self, logs: Logs) -> None:
         self._logs = logs
@@ -371,12 +373,12 @@ class Reader:
             yield record
 
 
-async def in_the_evidence(logs: Logs) -> set[int]:
-    claim: Any = SimpleNamespace(store_id=STORE, partition=OWN, start=0, end=NOW, lookback=0)
-    evidence = await read_source_records(
-        Reader(logs), claim, SETTINGS.future_tolerance, SETTINGS.earliest_poll
+async def in_the_source_records(logs: Logs) -> set[int]:
+    reported: Any = SimpleNamespace(store_id=STORE, partition=OWN, start=0, end=NOW, lookback=0)
+    source_records = await read_source_records(
+        Reader(logs), reported, SETTINGS.future_tolerance, SETTINGS.earliest_poll
     )
-    return {seen.instant for seen in evidence.polls_below(evidence.end)}
+    return {seen.instant for seen in source_records.polls_below(source_records.end)}
 
 
 @given(st.lists(st.tuples(st.booleans(), st.one_of(st.none(), POLLS)), max_size=20), st.randoms())
@@ -393,12 +395,14 @@ def test_a_removal_on_a_wrong_partition_counts_once_however_often_it_is_forwarde
     worker = Worker()
     worker.read_all(logs)
     before = worker.state()["polls"]
-    mine = [instant for own, instant in steps if not own]
-    if None in mine and all(not own for own, _ in steps):
-        # one client, one partition: its order counts
-        last = len(mine) - mine[::-1].index(None)
-        kept = {NOW - instant * WEEK // 7 for instant in mine[last:] if instant is not None}
-        assert {poll >> 1 for poll in before} == kept
+    forwarded = [instant for own, instant in steps if not own]
+    if None in forwarded and all(not own for own, _ in steps):
+        # a single client that uses one partition: the order of its records counts
+        last = len(forwarded) - forwarded[::-1].index(None)
+        expected = {
+            NOW - instant * WEEK // 7 for instant in forwarded[last:] if instant is not None
+        }
+        assert {poll >> 1 for poll in before} == expected
 
     logs.forward_again()
     logs.forward_all()
@@ -408,7 +412,7 @@ def test_a_removal_on_a_wrong_partition_counts_once_however_often_it_is_forwarde
     assert worker.state()["polls"] == before
 
 
-def test_a_crash_after_any_write_leaves_what_comes_to_the_same_in_the_end() -> None:
+def test_a_crash_after_any_write_leads_to_the_same_state_in_the_end() -> None:
     logs = Logs()
     weeks = [
         (NOW - week * WEEK - minute * 60_000_000, True) for week in range(57) for minute in (1, 2)
@@ -426,11 +430,11 @@ def test_a_crash_after_any_write_leaves_what_comes_to_the_same_in_the_end() -> N
     values: list[tuple[int, bytes, bytes | None]] = []
     put = whole.facts.put
 
-    def noted(partition: int, key: bytes, value: bytes | None) -> Any:
+    def put_and_record(partition: int, key: bytes, value: bytes | None) -> Any:
         values.append((partition, key, value))
         return put(partition, key, value)
 
-    whole.facts.put = noted  # type: ignore[method-assign]
+    whole.facts.put = put_and_record  # type: ignore[method-assign]
     whole.read(log[2:])
     assert len(values) > 50
     for written in range(len(values) + 1):
@@ -439,7 +443,7 @@ def test_a_crash_after_any_write_leaves_what_comes_to_the_same_in_the_end() -> N
         for partition, key, value in values[:written]:
             worker.facts.content[partition, key] = value
         worker.start()
-        # the source position is in the changelog behind all that the records led to
+        # the source position is in the changelog after all writes of its records
         worker.read(log[2:])
         worker.start()
         assert worker.state() == whole.state() | {"newest": worker.state()["newest"]}
@@ -448,7 +452,7 @@ def test_a_crash_after_any_write_leaves_what_comes_to_the_same_in_the_end() -> N
         )
 
 
-def test_a_removed_store_leaves_no_polls_and_is_told_to_all_views() -> None:
+def test_a_removed_store_has_no_polls_and_is_published_to_all_views() -> None:
     logs = Logs()
     for instant in range(40):
         logs.send(STORE_STATUS.name, OWN, poll(instant))
@@ -472,17 +476,17 @@ def test_a_removed_store_leaves_no_polls_and_is_told_to_all_views() -> None:
         "newest": None,
         "latest": None,
     }
-    left = summary_of(worker.facts)
-    assert (left.stores, left.gone, left.newest_poll) == (set(), {KEY}, None)
+    summary = summary_of(worker.facts)
+    assert (summary.stores, summary.gone, summary.newest_poll) == (set(), {KEY}, None)
     assert len(dict(Database(worker.facts).facts())) == 3
 
-    # a store that nobody has named leaves nothing but the three records either
+    # the removal of an unknown store creates no store
     other = Worker()
     other.read([logs.send(STORE_STATUS.name, OWN, encode_removal(STORE))])
     assert not other.state()["exists"]
 
 
-def test_the_newest_poll_of_all_stores_is_one_of_those_that_there_are() -> None:
+def test_the_newest_poll_of_all_stores_is_one_of_an_existing_store() -> None:
     logs = Logs()
     worker = Worker()
     worker.read([logs.send(STORE_STATUS.name, OWN, poll(3))])
@@ -521,38 +525,38 @@ def test_the_view_of_the_api_agrees_in_any_order(
     worker = Worker()
     worker.read_all(logs)
     tombstone, exists = None, encode_store(StoreRecord(STORE))
-    told = [exists, exists if model.exists else tombstone]
+    values = [exists, exists if model.exists else tombstone]
     logs.records[STORES.name, OWN] = [
         FakeRecord(
             STORES.name, value, partition=OWN, offset=offset, timestamp=0, key=STORE.encode()
         )
-        for offset, value in enumerate(told)
+        for offset, value in enumerate(values)
     ]
     topics = [STORES.name, *TAGS]
-    registry = StoreView(Path(":memory:"), PARTITIONS)
-    left = {topic: list(logs.own(topic)) for topic in topics}
-    while any(left.values()):
-        topic = rng.choice([topic for topic in topics if left[topic]])
-        registry.on_record(left[topic].pop(0))
-    entry = registry.get(STORE)
-    assert registry.exists(STORE) == model.exists == (entry is not None)
-    assert registry.page("", "", 10) == [STORE] * model.exists
+    view = StoreView(Path(":memory:"), PARTITIONS)
+    unread = {topic: list(logs.own(topic)) for topic in topics}
+    while any(unread.values()):
+        topic = rng.choice([topic for topic in topics if unread[topic]])
+        view.on_record(unread[topic].pop(0))
+    entry = view.get(STORE)
+    assert view.exists(STORE) == model.exists == (entry is not None)
+    assert view.page("", "", 10) == [STORE] * model.exists
     if entry is not None:
         hours = decode_fact(worker.facts.get(OWN, KEY + HOURS_TAG))[1]
         assert bool(entry.hours) == (hours is not None)
         assert (entry.timezone is None) == (model.facts.get(STORE_TIMEZONES.name) is None)
-    registry.close()
+    view.close()
 
 
 @pytest.mark.parametrize(
-    ("key", "headers", "taken_back"),
+    ("key", "headers", "removed"),
     [
         (STORE.upper().encode(), (), True),
         (STORE.replace("-", "").encode(), (), True),
         (f"{STORE}@{OTHER}".encode(), (), True),
         (f" {STORE}".encode(), (), True),
         (STORE.encode(), [(ORIGIN_HEADER, b"nonsense")], True),
-        # a worker forwarded what is older than the hours
+        # a forwarded removal that is older than the hours
         (STORE.encode(), [(ORIGIN_HEADER, encode_origin(RecordOrigin(1, OTHER, 7)))], False),
         (None, (), None),
         (b"", (), None),
@@ -563,7 +567,7 @@ def test_the_view_of_the_api_agrees_in_any_order(
     ids=str,
 )
 def test_the_key_of_a_record_without_a_value_names_the_store(
-    key: bytes | None, headers: Sequence[tuple[str, bytes]], taken_back: bool | None
+    key: bytes | None, headers: Sequence[tuple[str, bytes]], removed: bool | None
 ) -> None:
     logs = Logs()
     worker = Worker()
@@ -578,16 +582,16 @@ def test_the_key_of_a_record_without_a_value_names_the_store(
         key=key,
         headers=headers,
     )
-    if taken_back is None:
+    if removed is None:
         with pytest.raises(AssertionError):
             worker.read([record])
         assert "its key" in worker.publisher.dead_letters[0].reason
     else:
         worker.read([record])
-    assert worker.state()["exists"] == (taken_back is not True)
+    assert worker.state()["exists"] == (removed is not True)
 
 
-def test_a_removal_makes_room_for_another_store() -> None:
+def test_a_removal_frees_the_place_of_a_store() -> None:
     other = store_in(OWN, 1)
     logs = Logs()
     worker = Worker(settings_with(max_stores=1))
@@ -600,7 +604,7 @@ def test_a_removal_makes_room_for_another_store() -> None:
     assert summary_of(worker.facts).stores == {store_key(other)}
 
 
-def test_a_topic_that_was_made_anew_is_not_hidden_by_a_removal_in_the_old_one() -> None:
+def test_a_removal_in_a_deleted_topic_does_not_hide_the_new_topic() -> None:
     logs = Logs()
     worker = Worker()
     owned = worker.owned_partitions.partitions[OWN]
@@ -625,8 +629,8 @@ def test_a_topic_that_was_made_anew_is_not_hidden_by_a_removal_in_the_old_one() 
     assert worker.state()["exists"]
 
 
-def test_after_a_removal_polls_that_were_too_old_before_are_kept() -> None:
-    """Also where all came together: the newest poll that made them old is gone."""
+def test_polls_that_were_too_old_are_accepted_after_a_removal() -> None:
+    """The newest poll, which made them too old, is removed, also where all come together."""
     logs = Logs()
     for instant in (0, 460):
         logs.send(STORE_STATUS.name, OWN, poll(instant))

@@ -1,4 +1,4 @@
-"""Every secret may stand in a file: what is read, what is refused, and that it is never shown."""
+"""Every secret may be read from a file; a bad file is refused, and no secret is ever shown."""
 
 from __future__ import annotations
 
@@ -71,7 +71,9 @@ def test_every_secret_is_read_from_a_file(name: str, tmp_path: Path) -> None:
         (b"x" * MAX_SECRET_BYTES, "x" * MAX_SECRET_BYTES),
     ],
 )
-def test_one_end_of_line_is_no_part_of_it(content: bytes, password: str, tmp_path: Path) -> None:
+def test_one_end_of_line_is_no_part_of_the_secret(
+    content: bytes, password: str, tmp_path: Path
+) -> None:
     (tmp_path / "p").write_bytes(content)
     assert read(tmp_path / "p").kafka_sasl_password.get_secret_value() == password
 
@@ -96,7 +98,7 @@ def test_a_file_that_holds_no_secret_is_refused(
     assert text == f"{PASSWORD}_FILE={str(tmp_path / 'p')!r}: {reason}"
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to("loop")
     reasons = {
@@ -116,7 +118,7 @@ def test_a_file_without_the_right_to_read_it_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> int:
-        # root, as which tests may run, may read everything
+        # tests may run as root, which may read every file
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "open", refuse)

@@ -1,4 +1,4 @@
-"""What Kubernetes makes of services called like this product stops no start."""
+"""The variables that Kubernetes sets for services named like this product prevent no start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def links(service: str, address: str = "10.0.0.1", port: int = 8000) -> dict[str, str]:
-    """All that a service with a port named http leads to (kubelet, envvars.go)."""
+    """Return all variables for a service with a port named http (kubelet, envvars.go)."""
     name = service.upper().replace("-", "_")
     host = f"[{address}]" if ":" in address else address
     url = f"tcp://{host}:{port}"
@@ -54,7 +54,7 @@ SERVICES = [
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
-def test_variables_of_a_service_stop_no_start(service: str, address: str) -> None:
+def test_variables_of_a_service_prevent_no_start(service: str, address: str) -> None:
     environment = links(service, address)
     settings = Settings.from_environment(environment)
     assert settings == Settings.from_environment({})
@@ -64,19 +64,21 @@ def test_variables_of_a_service_stop_no_start(service: str, address: str) -> Non
 
 
 @pytest.mark.parametrize("variable", [*links("store-uptime"), *links("store-uptime-web")])
-def test_each_of_them_alone_stops_no_start(variable: str) -> None:
-    told = links("store-uptime") | links("store-uptime-web")
-    assert Settings.from_environment({variable: told[variable]}) == Settings.from_environment({})
+def test_each_of_the_variables_alone_prevents_no_start(variable: str) -> None:
+    variables = links("store-uptime") | links("store-uptime-web")
+    assert Settings.from_environment({variable: variables[variable]}) == Settings.from_environment(
+        {}
+    )
 
 
-def test_services_of_all_these_names_at_once() -> None:
+def test_services_of_all_these_names_may_exist_at_once() -> None:
     environment = {name: text for service in SERVICES for name, text in links(service).items()}
     environment[f"{PREFIX}PARTITIONS"] = "3"
     assert Settings.from_environment(environment) == Settings.from_environment({}, partitions=3)
 
 
-def test_a_setting_that_a_service_hides_is_told_of() -> None:
-    """Kubernetes writes STORE_UPTIME_API_PORT where no one else does."""
+def test_a_setting_that_a_service_hides_is_reported() -> None:
+    """Kubernetes writes STORE_UPTIME_API_PORT where the pod does not set it."""
     (line,) = links_instead_of_settings(links("store-uptime-api"))
     assert line.startswith(
         "STORE_UPTIME_API_PORT=tcp://10.0.0.1:8000 is an address that Kubernetes made of the "
@@ -86,7 +88,7 @@ def test_a_setting_that_a_service_hides_is_told_of() -> None:
     assert links_instead_of_settings(links("store-uptime")) == []
 
 
-def test_what_the_pod_says_itself_wins_as_kubernetes_has_it() -> None:
+def test_a_variable_of_the_pod_wins_over_that_of_a_service() -> None:
     environment = links("store-uptime-api") | {f"{PREFIX}API_PORT": "80"}
     assert Settings.from_environment(environment).api_port == 80
     assert links_instead_of_settings(environment) == []
@@ -98,7 +100,7 @@ def refusal(environment: Mapping[str, str]) -> str:
     return str(refused.value)
 
 
-def test_an_address_where_no_such_service_is_was_written_by_somebody() -> None:
+def test_an_address_without_such_a_service_is_a_bad_value() -> None:
     text = refusal({f"{PREFIX}API_PORT": "tcp://0.0.0.0:80"})
     assert text.startswith(
         f"{PREFIX}API_PORT='tcp://0.0.0.0:80': not a whole number; if Kubernetes"
@@ -128,7 +130,7 @@ def test_a_misspelt_name_is_refused_with_the_nearest_one(name: str, text: str, n
     )
 
 
-def test_a_name_that_is_near_to_none_is_refused() -> None:
+def test_a_name_unlike_any_setting_is_refused() -> None:
     assert refusal({f"{PREFIX}ZZZZZ": "1"}).startswith(f"{PREFIX}ZZZZZ is no setting; ")
 
 
@@ -138,7 +140,7 @@ def test_a_child_sees_the_same_settings_beside_the_same_services() -> None:
     assert Settings.from_environment(environment_of(settings, environment)) == settings
 
 
-def test_the_command_says_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_reports_a_hidden_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in links("store-uptime-api").items():
         monkeypatch.setenv(name, text)
     shown = CliRunner().invoke(cli, ["settings"])

@@ -37,17 +37,17 @@ WEBHOOKS = {
 }
 
 
-def environment(**said: str) -> dict[str, str]:
-    return {PREFIX + name: text for name, text in said.items()}
+def environment(**given: str) -> dict[str, str]:
+    return {PREFIX + name: text for name, text in given.items()}
 
 
-def read(**said: str) -> Settings:
-    return Settings.from_environment(environment(**said))
+def read(**given: str) -> Settings:
+    return Settings.from_environment(environment(**given))
 
 
-def refusal(**said: str) -> str:
+def refusal(**given: str) -> str:
     with pytest.raises(SettingsError) as refused:
-        read(**said)
+        read(**given)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -96,7 +96,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_default(name: str) -> None:
+def test_each_setting_has_its_default(name: str) -> None:
     assert getattr(read(), name) == DEFAULTS[name]
 
 
@@ -113,7 +113,7 @@ def test_every_setting_has_a_tested_default() -> None:
         ("DATA_DIR", "/var/lib/uptime", Path("/var/lib/uptime")),
         ("PARTITIONS", "1000", 1000),
         ("REPLICATION", "3", 3),
-        ("API_HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104  somebody may want that
+        ("API_HOST", "0.0.0.0", "0.0.0.0"),  # noqa: S104  a valid choice
         ("API_PORT", "0", 0),
         (
             "API_NAMES",
@@ -152,8 +152,8 @@ def test_a_value_is_read(name: str, text: str, value: Any) -> None:
 
 
 def test_webhook_hosts_are_read() -> None:
-    said = WEBHOOKS["WEBHOOK_HOSTS"].replace(",", " , ").replace("hooks", "HOOKS")
-    settings = read(WEBHOOK_HOSTS=said, WEBHOOK_SECRET=WEBHOOKS["WEBHOOK_SECRET"])
+    given = WEBHOOKS["WEBHOOK_HOSTS"].replace(",", " , ").replace("hooks", "HOOKS")
+    settings = read(WEBHOOK_HOSTS=given, WEBHOOK_SECRET=WEBHOOKS["WEBHOOK_SECRET"])
     assert texts_of(settings)[f"{PREFIX}WEBHOOK_HOSTS"] == WEBHOOKS["WEBHOOK_HOSTS"]
     assert settings.webhook_hosts[1:] == (
         WebhookHost("*.example.org:8443", "https", "example.org", 8443, wildcard=True, own=False),
@@ -163,18 +163,18 @@ def test_webhook_hosts_are_read() -> None:
 
 
 @pytest.mark.parametrize("text", ["x", f"{STORE},{STORE}=A", f"A={STORE}"])
-def test_what_names_no_public_stores(text: str) -> None:
+def test_a_bad_list_of_public_stores_is_refused(text: str) -> None:
     assert "store" in refusal(PUBLIC_STORES=text)
 
 
 @pytest.mark.parametrize("secret", ["whsec_", "whsec_AAAA", "hunter2", "whsec_" + "AAAA" * 22])
-def test_a_webhook_secret_that_is_none_is_refused_and_not_shown(secret: str) -> None:
+def test_a_bad_webhook_secret_is_refused_and_not_shown(secret: str) -> None:
     assert refusal(WEBHOOK_SECRET=secret) == (
         f"{PREFIX}WEBHOOK_SECRET: not whsec_ and the base64 of 24 to 64 random bytes"
     )
 
 
-def test_the_default_status_as_the_domain_takes_it() -> None:
+def test_the_domain_gets_the_default_status_as_a_boolean() -> None:
     assert read().default_active is False
     assert read(DEFAULT_STATUS="active").default_active is True
 
@@ -298,13 +298,13 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, text: s
         ("API_HOST", "", "is empty; 0.0.0.0 listens on every address"),
     ],
 )
-def test_a_refusal_says_what_would_be_right(name: str, text: str, help_: str) -> None:
+def test_a_refusal_names_the_allowed_values(name: str, text: str, help_: str) -> None:
     assert refusal(**{name: text}).endswith(f": {help_}")
 
 
 @pytest.mark.parametrize("name", ["PARTITION", "LOOK_BACK", "Partitions", "api_port", ""])
 def test_a_variable_that_is_no_setting_is_refused(name: str) -> None:
-    """A misspelt name, or one in the wrong case, must not be a silent default."""
+    """A misspelt name, or one in the wrong case, would leave the default in force."""
     assert refusal(**{name: "1"}).startswith(f"{PREFIX}{name} is no setting")
 
 
@@ -313,13 +313,13 @@ def test_variables_of_others_are_left_alone() -> None:
 
 
 def test_an_option_wins_over_the_environment_and_none_is_no_option() -> None:
-    said = environment(API_PORT="nonsense", PARTITIONS="3")
-    settings = Settings.from_environment(said, api_port=7, partitions=None)
+    given = environment(API_PORT="nonsense", PARTITIONS="3")
+    settings = Settings.from_environment(given, api_port=7, partitions=None)
     assert (settings.api_port, settings.partitions) == (7, 3)
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("given", "named"),
     [
         ({**SASL, "KAFKA_SASL_USERNAME": ""}, "KAFKA_SASL_USERNAME"),
         ({**SASL, "KAFKA_SASL_PASSWORD": ""}, "KAFKA_SASL_PASSWORD"),
@@ -349,15 +349,15 @@ def test_an_option_wins_over_the_environment_and_none_is_no_option() -> None:
         ({"RETENTION": "8d", "LOOKBACK": "25h"}, "LOOKBACK=1d1h"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(said: dict[str, str], named: str) -> None:
-    """What was meant to protect must not be silently unused."""
-    reason = refusal(**said)
+def test_settings_that_contradict_each_other_are_refused(given: dict[str, str], named: str) -> None:
+    """A setting that should protect must not stay unused without an error."""
+    reason = refusal(**given)
     assert PREFIX + named in reason
     assert "hunter2" not in reason
 
 
 @pytest.mark.parametrize(
-    "said",
+    "given",
     [
         SASL,
         WEBHOOKS,
@@ -374,9 +374,9 @@ def test_settings_that_contradict_each_other_are_refused(said: dict[str, str], n
         {"RETENTION": "8d", "LOOKBACK": "1d"},
     ],
 )
-def test_settings_that_go_together(said: dict[str, str]) -> None:
-    texts = texts_of(read(**said))
-    for name, text in said.items():
+def test_settings_that_go_together_are_accepted(given: dict[str, str]) -> None:
+    texts = texts_of(read(**given))
+    for name, text in given.items():
         assert texts[PREFIX + name] == text
 
 
@@ -399,12 +399,12 @@ def test_an_unset_secret_is_shown_as_unset() -> None:
     assert password.value == ""
 
 
-def test_describe_says_value_and_origin_of_every_setting() -> None:
-    said = environment(PARTITIONS="3", LOOKBACK="90m", API_PORT="7", CACHE_DIR="")
+def test_describe_gives_value_and_origin_of_every_setting() -> None:
+    given = environment(PARTITIONS="3", LOOKBACK="90m", API_PORT="7", CACHE_DIR="")
     settings = Settings.from_environment(
-        said, api_port=8, cache_dir=Path("/cache"), data_dir=Path("/data")
+        given, api_port=8, cache_dir=Path("/cache"), data_dir=Path("/data")
     )
-    lines = describe(settings, said)
+    lines = describe(settings, given)
     shown = {line.variable.removeprefix(PREFIX): (line.value, line.origin) for line in lines}
     assert [line.variable for line in lines] == [line.variable for line in defaults()]
     assert shown["PARTITIONS"] == ("3", "environment")
@@ -416,10 +416,10 @@ def test_describe_says_value_and_origin_of_every_setting() -> None:
     assert shown["CACHE_DIR"] == ("/cache", "option")
 
 
-def test_what_describe_shows_can_be_said_again() -> None:
+def test_described_settings_read_back() -> None:
     first = read(LOOKBACK="90m", KAFKA_BOOTSTRAP="a:1,b:2", PUBLIC_STORES=f"{STORE}=A,{OTHER}")
-    said = {line.variable: line.value for line in describe(first, {})}
-    assert Settings.from_environment(said) == first
+    given = {line.variable: line.value for line in describe(first, {})}
+    assert Settings.from_environment(given) == first
 
 
 def test_settings_cannot_be_changed() -> None:
@@ -435,14 +435,14 @@ def test_nothing_is_read_of_the_process_s_own_environment(monkeypatch: pytest.Mo
     assert read().replace(standby=1).partitions == 8
 
 
-def test_a_secret_is_signed_with_and_logged_in_with() -> None:
+def test_signatures_and_logins_get_the_secrets() -> None:
     settings = read(**SASL, **WEBHOOKS)
     assert settings.kafka_sasl_password.get_secret_value() == "hunter2"
     assert settings.webhook_secret.get_secret_value() == bytes(24)
 
 
 def readme_rows() -> list[str]:
-    """The rows that belong between `<!-- settings -->` and `<!-- /settings -->` of README.md."""
+    """Return the rows that belong between the comments of the settings in README.md."""
     return [f"| `{line.variable}` | `{line.value or '-'}` | {line.help} |" for line in defaults()]
 
 
@@ -450,8 +450,8 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     """`python -m tests.unit.test_settings` prints the table."""
     text = README.read_text(encoding="utf-8") if README.exists() else ""
     match = re.search(r"<!-- settings -->\n(.*?)<!-- /settings -->", text, re.DOTALL)
-    found = match[1].splitlines() if match else []
-    rows = [row for row in found if row.startswith(f"| `{PREFIX}")]
+    lines = match[1].splitlines() if match else []
+    rows = [row for row in lines if row.startswith(f"| `{PREFIX}")]
     assert rows == readme_rows(), "README.md needs these rows:\n" + "\n".join(readme_rows())
 
 

@@ -1,4 +1,4 @@
-"""Pages as their readers see them: what is typed, and what is promised to be printed."""
+"""The blocks of a page are read as commands with their expected output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def page(tmp_path: Path) -> Path:
     return tmp_path / "page.md"
 
 
-def test_blocks_with_what_they_print(page: Path) -> None:
+def test_each_block_has_its_expected_output(page: Path) -> None:
     page.write_text(
         "# Page\n\n```bash\none\n```\n\nIt prints:\n\n```text\n1\n```\n\n"
         "<!-- block: keeps running -->\n```bash\ntwo\n```\n\n"
@@ -37,15 +37,17 @@ def test_blocks_with_what_they_print(page: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("meant", ["skip", "exit code x", "not run", "not run, ", "keeps  running"])
-def test_a_comment_that_means_nothing_is_an_error(page: Path, meant: str) -> None:
-    page.write_text(f"<!-- block: {meant} -->\n```bash\none\n```\n")
+@pytest.mark.parametrize(
+    "options", ["skip", "exit code x", "not run", "not run, ", "keeps  running"]
+)
+def test_an_unknown_comment_of_a_block_is_an_error(page: Path, options: str) -> None:
+    page.write_text(f"<!-- block: {options} -->\n```bash\none\n```\n")
     with pytest.raises(AssertionError, match="what does"):
         blocks_of(page)
 
 
 @pytest.mark.parametrize(
-    ("promised", "printed", "kept"),
+    ("promised", "printed", "matches"),
     [
         ("a\nb\n", "a\nb\n", True),
         ("a\nb\n", "a\nc\n", False),
@@ -60,5 +62,7 @@ def test_a_comment_that_means_nothing_is_an_error(page: Path, meant: str) -> Non
         ("1.5\n", "1x5\n", False),
     ],
 )
-def test_a_promise_is_kept_or_broken(promised: str, printed: str, kept: bool) -> None:
-    assert (re.fullmatch(pattern_of(promised), printed) is not None) == kept
+def test_output_matches_the_promised_text_or_differs(
+    promised: str, printed: str, matches: bool
+) -> None:
+    assert (re.fullmatch(pattern_of(promised), printed) is not None) == matches

@@ -1,4 +1,4 @@
-"""Rules for every file: no import circle, no constructor of more than six parameters."""
+"""No modules import each other in a circle, and no constructor has more than six parameters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_PARAMETERS: Final = 6
 
 
 def circle_in(imports: dict[str, set[str]]) -> list[str]:
-    """One circle of modules that import each other; empty: there is none."""
+    """Return one circle of modules that import each other, or an empty list."""
     finished: set[str] = set()
     path: list[str] = []
 
@@ -41,7 +41,7 @@ def circle_in(imports: dict[str, set[str]]) -> list[str]:
 
 
 def constructors(source: str) -> Iterator[tuple[str, int]]:
-    """Classes with an `__init__` of their own, and the number of its parameters."""
+    """Yield each class with its own `__init__`, and the number of its parameters."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef):
             for item in node.body:
@@ -57,7 +57,7 @@ def test_a_circle_is_found() -> None:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = grimp.build_graph(*PACKAGES, cache_dir=None)
-    # a package's own docstring file imports nothing
+    # the `__init__` of a package imports nothing
     imports = {m: graph.find_modules_directly_imported_by(m) for m in graph.modules}
     assert circle_in(imports) == []
 

@@ -1,4 +1,4 @@
-"""The files that TLS needs are looked at before anything starts."""
+"""The files that TLS needs are checked before anything starts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.certificates import Authority, Certificate
 if TYPE_CHECKING:
     from pathlib import Path
 
-PASSWORD = "hunter2"  # noqa: S105  of a test
+PASSWORD = "hunter2"  # noqa: S105  a test's password
 VARIABLES = {
     "ca": f"{PREFIX}KAFKA_TLS_CA_FILE",
     "cert": f"{PREFIX}KAFKA_TLS_CERT_FILE",
@@ -27,14 +27,14 @@ VARIABLES = {
 }
 
 
-def environment(**said: object) -> dict[str, str]:
-    named = {VARIABLES[name]: str(text) for name, text in said.items()}
+def environment(**given: object) -> dict[str, str]:
+    named = {VARIABLES[name]: str(text) for name, text in given.items()}
     return {f"{PREFIX}KAFKA_SECURITY_PROTOCOL": "SSL", **named}
 
 
-def refusal(**said: object) -> str:
+def refusal(**given: object) -> str:
     with pytest.raises(SettingsError) as refused:
-        tls_context(Settings.from_environment(environment(**said)))
+        tls_context(Settings.from_environment(environment(**given)))
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -64,30 +64,30 @@ def test_tls_checks_the_brokers_name_and_authority() -> None:
     assert context.check_hostname
 
 
-def test_files_that_go_together(
+def test_files_that_go_together_are_accepted(
     authority: Authority, ours: Certificate, locked: Certificate
 ) -> None:
-    for said in (
+    for given in (
         {"ca": authority.certificate},
         {"cert": ours.certificate, "key": ours.key},
         {"cert": locked.certificate, "key": locked.key, "password": "hunter2"},
     ):
-        assert tls_context(Settings.from_environment(environment(**said))) is not None
+        assert tls_context(Settings.from_environment(environment(**given))) is not None
 
 
 def test_a_missing_file_is_one_clear_error(tmp_path: Path, ours: Certificate) -> None:
     none = tmp_path / "none"
-    for said in (
+    for given in (
         {"ca": none},
         {"cert": none, "key": ours.key},
         {"cert": ours.certificate, "key": none},
     ):
-        assert "cannot be read: No such file or directory" in refusal(**said)
-        named = next(name for name, path in said.items() if path == none)
-        assert refusal(**said).startswith(f"{VARIABLES[named]}={str(none)!r}")
+        assert "cannot be read: No such file or directory" in refusal(**given)
+        named = next(name for name, path in given.items() if path == none)
+        assert refusal(**given).startswith(f"{VARIABLES[named]}={str(none)!r}")
 
 
-def test_a_file_that_is_not_what_it_should_be(
+def test_a_file_of_the_wrong_kind_is_refused(
     tmp_path: Path, authority: Authority, ours: Certificate
 ) -> None:
     nothing = tmp_path / "nothing"
@@ -109,23 +109,23 @@ def test_a_file_that_is_not_what_it_should_be(
     assert VARIABLES["cert"] in refusal(cert=torn, key=ours.key)
 
 
-def test_a_key_of_another_certificate(ours: Certificate, locked: Certificate) -> None:
+def test_a_key_of_another_certificate_is_refused(ours: Certificate, locked: Certificate) -> None:
     text = refusal(cert=ours.certificate, key=locked.key, password=PASSWORD)
     assert "is not the key of STORE_UPTIME_KAFKA_TLS_CERT_FILE" in text
 
 
-def test_a_key_with_a_password(ours: Certificate, locked: Certificate) -> None:
-    """Without the setting OpenSSL would ask for it on the terminal."""
+def test_a_key_with_a_password_needs_the_setting(ours: Certificate, locked: Certificate) -> None:
+    """Without the setting OpenSSL would ask for the password on the terminal."""
     pair = {"cert": locked.certificate, "key": locked.key}
     assert "the key has a password: set STORE_UPTIME_KAFKA_TLS_KEY_PASSWORD" in refusal(**pair)
-    wrong = refusal(**pair, password="hunter3")  # noqa: S106  of a test
+    wrong = refusal(**pair, password="hunter3")  # noqa: S106  a test's password
     assert "STORE_UPTIME_KAFKA_TLS_KEY_PASSWORD is not its password" in wrong
     assert "hunter3" not in wrong
     assert "longer than 1024 bytes" in refusal(**pair, password="x" * 1025)
     assert "has no password" in refusal(cert=ours.certificate, key=ours.key, password=PASSWORD)
 
 
-def test_the_command_looks_at_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_checks_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in environment(ca=tmp_path / "none").items():
         monkeypatch.setenv(name, text)
     shown = CliRunner().invoke(cli, ["settings"])
