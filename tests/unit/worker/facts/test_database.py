@@ -1,4 +1,4 @@
-"""A database is what a prefix of its changelog says, and says which: real RocksDB, real files."""
+"""A database has the content of a prefix of its changelog, and its checkpoint says which prefix."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ AT_SEVEN = Checkpoint(7, 6, "digest")
 
 
 class Harness:
-    """Databases of one worker, opened anew when a test says so."""
+    """The databases of one worker, with RocksDB and real files."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "worker-1"
@@ -47,7 +47,7 @@ class Harness:
         return FactsDatabases(self.folder, self.removed.append)
 
     async def restart(self) -> None:
-        """As after the end of the process."""
+        """Close all databases, and open them as a new process does."""
         await self.databases.stop()
         self.databases = self._new()
 
@@ -58,7 +58,7 @@ class Harness:
         return self.folder / "facts" / str(partition)
 
     async def damage(self, partition: int = 0) -> None:
-        """Fill a database so that it takes many blocks, and write over one in the middle."""
+        """Fill a database with many blocks, and overwrite one in the middle."""
         entries = ((number.to_bytes(16), bytes(100)) for number in range(20_000))
         self.of(partition).write(entries, AT_SEVEN)
         self.of(partition)._open().flush()
@@ -70,7 +70,7 @@ class Harness:
 
 
 class FullDisk:
-    """A database that takes nothing more."""
+    """A database on a full disk."""
 
     def write(self, _: object) -> None:
         raise OSError("IO error: No space left on device")
@@ -91,7 +91,7 @@ def facts(database: FactsDatabase) -> dict[bytes, bytes]:
 # -- reading and writing
 
 
-async def test_what_is_written_is_read_also_after_a_restart(harness: Harness) -> None:
+async def test_written_values_are_read_also_after_a_restart(harness: Harness) -> None:
     harness.of().write([(b"k" * 17, b"v"), (b"l" * 17, b"w")], AT_SEVEN)
     assert harness.of().get(b"k" * 17) == b"v"
     assert harness.of().get(b"m" * 17) is None
@@ -113,7 +113,7 @@ async def test_a_new_database_is_empty_and_at_the_beginning_of_its_changelog(
     assert harness.removed == []
 
 
-def test_a_tombstone_takes_a_key_out(harness: Harness) -> None:
+def test_a_tombstone_removes_a_key(harness: Harness) -> None:
     harness.of().write([(b"k" * 17, b"v"), (b"l" * 17, b"w")], AT_SEVEN)
 
     harness.of().write([(b"k" * 17, None), (b"nothing there".ljust(17), None)], AT_SEVEN.at(9))
@@ -122,10 +122,10 @@ def test_a_tombstone_takes_a_key_out(harness: Harness) -> None:
     assert harness.of().checkpoint == Checkpoint(9, 6, "digest")
 
 
-def test_facts_are_all_but_what_is_about_the_partition(harness: Harness) -> None:
-    ours = [(CLAIM_KEY, b"-"), (POSITION_KEY, b"{}"), (LOST_KEY, b"[]")]
+def test_facts_are_all_entries_except_those_about_the_partition(harness: Harness) -> None:
+    about_partition = [(CLAIM_KEY, b"-"), (POSITION_KEY, b"{}"), (LOST_KEY, b"[]")]
 
-    harness.of().write([(b"a" * 17, b"1"), *ours, (b"z" * 17, b"2")], AT_SEVEN)
+    harness.of().write([(b"a" * 17, b"1"), *about_partition, (b"z" * 17, b"2")], AT_SEVEN)
 
     assert list(harness.of().facts()) == [(b"a" * 17, b"1"), (b"z" * 17, b"2")]
     assert harness.of().get(POSITION_KEY) == b"{}"
@@ -232,7 +232,7 @@ def test_stores_that_are_not_in_order_are_not_scanned(harness: Harness) -> None:
 def test_the_checkpoint_is_in_the_same_write_as_the_data(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between two writes a process may end: then the database would not say what it holds."""
+    """A process may end between two writes: then the checkpoint would not fit the data."""
     written: list[int] = []
     real = Rdict.write
 
@@ -262,7 +262,7 @@ for offset in range(database.checkpoint.next_offset, 1_000_000):
 """
 
 
-def test_after_a_kill_at_any_instant_it_is_a_prefix_of_what_was_written(tmp_path: Path) -> None:
+def test_after_a_kill_at_any_instant_a_database_has_a_prefix_of_the_writes(tmp_path: Path) -> None:
     folder = tmp_path / "0"
     for lines in (1, 7, 200):
         writer = subprocess.Popen(
@@ -276,7 +276,7 @@ def test_after_a_kill_at_any_instant_it_is_a_prefix_of_what_was_written(tmp_path
 
         database = FactsDatabase(0, folder, print)
         reached = database.checkpoint.next_offset
-        assert reached > seen, "what was written was lost"
+        assert reached > seen, "a write was lost"
         latest: dict[bytes, bytes] = {}
         for offset in range(reached):
             latest[b"%017d" % (offset % 50)] = b"%d" % offset
@@ -293,7 +293,7 @@ def test_a_checkpoint_reads_back() -> None:
     assert Checkpoint.decode(START.encode()) == START
 
 
-def test_a_checkpoint_is_behind_its_record_and_knows_it_by_its_content() -> None:
+def test_a_checkpoint_is_behind_its_record_and_has_a_digest_of_it() -> None:
     checkpoint = checkpoint_after(6, b"k", b"v")
 
     assert (checkpoint.next_offset, checkpoint.last_offset) == (7, 6)
@@ -317,10 +317,10 @@ async def test_a_database_whose_checkpoint_cannot_be_read_is_removed(
     assert harness.removed == ["damaged"]
 
 
-async def test_a_database_that_says_nothing_of_its_changelog_is_removed(
+async def test_a_database_without_a_checkpoint_is_removed(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What the changelog lacks would stay in it for ever."""
+    """Entries that the changelog does not have would stay in the database for ever."""
     harness.of().write([(b"k" * 17, b"v")], AT_SEVEN)
     harness.of()._open().delete(CHECKPOINT_KEY)
     await harness.restart()
@@ -331,7 +331,7 @@ async def test_a_database_that_says_nothing_of_its_changelog_is_removed(
     assert "partition 0 does not say which changelog it comes of" in caplog.text
 
 
-async def test_how_far_a_database_is_is_known_without_looking_at_it(harness: Harness) -> None:
+async def test_the_offsets_of_databases_are_known_after_the_start(harness: Harness) -> None:
     harness.of(0).write([], AT_SEVEN)
     harness.of(2).write([], AT_SEVEN.at(9))
     assert harness.databases.offsets() == {0: 7, 2: 9}
@@ -426,7 +426,7 @@ def test_after_an_error_nothing_is_read_or_written_any_more(harness: Harness) ->
 async def test_reading_all_of_a_damaged_database_does_not_end_early_as_if_it_were_whole(
     harness: Harness,
 ) -> None:
-    """RocksDB's iterator ends at the damaged block, and says why only when asked."""
+    """The iterator of RocksDB ends at the damaged block, and raises no error by itself."""
     await harness.damage()
 
     with pytest.raises(TableError, match="Corruption"):
@@ -445,7 +445,7 @@ async def test_a_scan_of_a_damaged_database_does_not_end_early_as_if_it_were_who
     assert not harness.path().exists()
 
 
-async def test_a_damaged_database_is_removed_and_nothing_of_it_is_read_or_written_any_more(
+async def test_a_damaged_database_is_removed_and_cannot_be_read_or_written_any_more(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     await harness.damage()
@@ -453,7 +453,7 @@ async def test_a_damaged_database_is_removed_and_nothing_of_it_is_read_or_writte
         list(harness.of().facts())
 
     assert not harness.path().exists()
-    # a new, empty database would answer that nothing is known, and be written back to the log
+    # a new, empty database would answer that a store has no facts, and this would be written
     with pytest.raises(TableError, match="Corruption"):
         harness.of().get(bytes(16))
     with pytest.raises(TableError, match="Corruption"):
@@ -500,7 +500,7 @@ async def test_a_database_that_does_not_open_is_removed_and_begins_anew(
 async def test_a_database_that_is_locked_is_not_removed(harness: Harness) -> None:
     harness.of().write([(b"k" * 17, b"v")], AT_SEVEN)
     await harness.restart()
-    other = Rdict(str(harness.path()), Options(raw_mode=True))  # as by another process
+    other = Rdict(str(harness.path()), Options(raw_mode=True))  # stands for another process
 
     await harness.databases.start()
     with pytest.raises(TableError, match="lock"):
@@ -511,10 +511,10 @@ async def test_a_database_that_is_locked_is_not_removed(harness: Harness) -> Non
     other.close()
 
 
-def test_one_whose_folder_was_deleted_while_it_was_open_closes_all_the_same(
+def test_a_database_whose_folder_was_deleted_while_it_was_open_can_be_closed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """RocksDB writes out what it has when it is closed; a worker that stops ends with 0."""
+    """RocksDB writes to its files when it is closed; a worker that stops must end with 0."""
     database = FactsDatabase(3, tmp_path / "3", lambda _: None)
     database.write([(bytes(17), b"UTC")], START.at(5))
     shutil.rmtree(tmp_path / "3")

@@ -1,4 +1,4 @@
-"""Values of facts that have a revision, and of earlier versions, which have none."""
+"""Values of facts have a revision; those that an earlier version wrote have none."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_fact_of_an_earlier_version_has_no_revision(value: bytes | None) -> No
     ("tag", "content"), [(HOURS_TAG, encode_rows([(0, "09:00", "17:00")])), (TIMEZONE_TAG, b"UTC")]
 )
 def test_a_fact_is_no_stray_record(tag: bytes, content: bytes) -> None:
-    """With its revision, or as an earlier version wrote it."""
+    """Neither its revision nor the lack of one makes it stray."""
     assert why_stray(STORE + tag, encode_fact(REVISION, content)) is None
     assert why_stray(STORE + tag, content) is None
 
@@ -50,5 +50,5 @@ def test_a_fact_is_no_stray_record(tag: bytes, content: bytes) -> None:
         (HOURS_TAG, b"\xff"),
     ],
 )
-def test_what_cannot_be_read_is_stray(tag: bytes, value: bytes) -> None:
+def test_a_value_that_cannot_be_read_is_stray(tag: bytes, value: bytes) -> None:
     assert why_stray(STORE + tag, value) is not None

@@ -1,4 +1,4 @@
-"""Keys of the facts table, and what on its changelog is none of it."""
+"""The facts table has keys for each kind of fact; other records of its changelog are stray."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_every_bucket_has_a_key_of_its_own_that_begins_with_the_store() -> None:
     assert bucket_of(store + b"h") is None
 
 
-def test_a_bucket_is_read_as_polls_and_one_that_is_not_there_has_none() -> None:
+def test_a_bucket_is_read_as_polls_and_a_missing_one_has_none() -> None:
     facts = FakeFacts()
     facts.content[3, COLD] = to_bytes(poll_set([(5, True), (9, False)]))
     read = bucket_reader(facts.of(3), STORE)
@@ -53,7 +53,7 @@ def test_no_key_of_the_partition_is_as_long_as_a_stores() -> None:
     assert max(map(len, PARTITION_KEYS)) < len(STORE)
 
 
-OURS = {
+TABLE_RECORDS = {
     "a claim": (CLAIM_KEY, b"\x00" * 16),
     "positions": (POSITION_KEY, b"{}"),
     "lost ranges": (LOST_KEY, b"[]"),
@@ -68,8 +68,8 @@ OURS = {
 }
 
 
-@pytest.mark.parametrize(("key", "value"), OURS.values(), ids=OURS)
-def test_what_the_table_writes_is_no_stray(key: bytes, value: bytes | None) -> None:
+@pytest.mark.parametrize(("key", "value"), TABLE_RECORDS.values(), ids=TABLE_RECORDS)
+def test_a_record_of_the_table_is_no_stray(key: bytes, value: bytes | None) -> None:
     assert why_stray(key, value) is None
 
 
@@ -97,7 +97,7 @@ STRAYS = {
 
 
 @pytest.mark.parametrize(("key", "value"), STRAYS.values(), ids=STRAYS)
-def test_what_somebody_else_wrote_is_told_by_a_reason(
+def test_a_record_of_another_program_is_stray_for_a_reason(
     key: bytes | None, value: bytes | None
 ) -> None:
     assert why_stray(key, value)

@@ -1,4 +1,4 @@
-"""What a changelog says of its partition: written, read back, and never a reason to fail."""
+"""Records about a partition read back from its changelog, and strange ones raise no error."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def test_lost_ranges_read_back() -> None:
     }
 
 
-def test_of_too_many_lost_ranges_the_oldest_are_forgotten() -> None:
+def test_the_oldest_of_too_many_lost_ranges_are_forgotten() -> None:
     ranges = [LostRange("store-status", 3, n, n + 1, n) for n in range(MAX_LOST_RANGES + 5)]
 
     assert decode_lost(encode_lost(ranges)) == ranges[5:]
 
 
-def test_where_nothing_was_written_there_is_nothing() -> None:
+def test_without_a_record_there_are_no_positions_and_no_lost_ranges() -> None:
     assert decode_positions(None) == {}
     assert decode_lost(None) == []
 
@@ -51,7 +51,7 @@ STRANGE = [b"{", b"7", b"null", b'"text"', b"[[1]]", b'{"a": 1}', b'{"a": ["id"]
 
 
 @pytest.mark.parametrize("value", STRANGE)
-def test_what_somebody_else_wrote_is_nothing(value: bytes) -> None:
+def test_a_value_of_another_program_counts_as_no_record(value: bytes) -> None:
     assert decode_positions(value) == {}
     assert decode_lost(value) == []
 
@@ -63,6 +63,6 @@ json_values = st.recursive(
 
 
 @given(st.binary(max_size=30) | json_values.map(orjson.dumps))
-def test_nothing_that_is_written_there_raises(value: bytes) -> None:
+def test_no_value_raises_an_error(value: bytes) -> None:
     assert all(type(p.offset) is int for p in decode_positions(value).values())
     assert all(type(r.first) is int for r in decode_lost(value))

@@ -1,4 +1,4 @@
-"""A restore ends with exactly what the changelog says below the claim, whatever cuts it off."""
+"""A restore ends with exactly the changelog's content below the claim, after any interruption."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Harness:
         self.open()
 
     def restart(self) -> None:
-        """As after the end of the process."""
+        """Close the database, and open it as a new process does."""
         self.database.close()
         self.open()
 
@@ -67,7 +67,7 @@ class Harness:
         return self.database.checkpoint.next_offset
 
     async def restore_in_part(self, end: int, fetches: int) -> bool:
-        """Restore, and cancel while this fetch is on its way; whether it was done before."""
+        """Restore, and cancel during the fetch of this number; return True if it ended before."""
         task = asyncio.create_task(self.restorer.restore(end))
         left = fetches
 
@@ -96,7 +96,7 @@ def harness(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness
     harness.database.close()
 
 
-# -- what is read
+# -- records that are read
 
 
 async def test_everything_below_the_claim_is_read_and_nothing_from_it_on(harness: Harness) -> None:
@@ -119,7 +119,7 @@ async def test_records_beyond_the_claim_in_the_same_batch_are_left_out(harness: 
     assert harness.content() == {A: b"3", B: b"2"}
 
 
-async def test_of_a_batch_that_begins_below_the_checkpoint_the_rest_is_read(
+async def test_a_batch_that_begins_below_the_checkpoint_is_read_from_the_checkpoint_on(
     harness: Harness,
 ) -> None:
     harness.log.add((A, b"old"), (B, b"2"), (A, b"3"))
@@ -134,7 +134,7 @@ async def test_of_a_batch_that_begins_below_the_checkpoint_the_rest_is_read(
 async def test_offsets_without_a_record_are_passed(harness: Harness) -> None:
     log = harness.log
     log.put(0, 10, [LogRecord(3, A, b"1"), LogRecord(7, B, b"2")])
-    log.put(10, 11, [])  # a marker
+    log.put(10, 11, [])  # a control batch
     log.put(40, 45, [LogRecord(41, C, b"3")])  # the batches before it are compacted away
     log.put(45, 50, [])  # all its records are compacted away
     log.add((CLAIM_KEY, b"x"))
@@ -157,7 +157,7 @@ async def test_a_claim_in_the_middle_of_offsets_without_a_record_is_reached_exac
         assert harness.content() == harness.log.fold(end)
 
 
-async def test_a_tombstone_takes_a_fact_out(harness: Harness) -> None:
+async def test_a_tombstone_removes_a_fact(harness: Harness) -> None:
     harness.log.add((A, b"1"), (B, b"2")).add((A, None)).add((CLAIM_KEY, b"x"))
 
     await harness.restorer.restore(3)
@@ -165,7 +165,7 @@ async def test_a_tombstone_takes_a_fact_out(harness: Harness) -> None:
     assert harness.content() == {B: b"2"}
 
 
-async def test_what_the_changelog_says_of_the_partition_is_kept(harness: Harness) -> None:
+async def test_records_about_the_partition_are_kept(harness: Harness) -> None:
     harness.log.add((CLAIM_KEY, b"x"), (POSITION_KEY, b"{}"), (A, b"1"))
 
     await harness.restorer.restore(3)
@@ -174,7 +174,7 @@ async def test_what_the_changelog_says_of_the_partition_is_kept(harness: Harness
     assert [key for key, _ in harness.database.facts()] == [A]
 
 
-async def test_a_batch_that_cannot_be_read_is_stepped_over_and_told(
+async def test_a_batch_that_cannot_be_read_is_stepped_over_and_logged(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.log.add((A, b"1")).add(until=9, error="an unknown codec: 7").add((B, b"2"))
@@ -186,7 +186,7 @@ async def test_a_batch_that_cannot_be_read_is_stepped_over_and_told(
     assert caplog.messages == ["changelog/3 offset 1 to 8 is stepped over: an unknown codec: 7"]
 
 
-async def test_stray_records_are_stepped_over_told_and_counted(
+async def test_stray_records_are_stepped_over_logged_and_counted(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     strays = [
@@ -208,7 +208,7 @@ async def test_stray_records_are_stepped_over_told_and_counted(
     ]
 
 
-async def test_of_very_many_strays_the_first_are_named_and_all_are_counted(
+async def test_the_first_of_very_many_strays_are_logged_and_all_are_counted(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(10):
@@ -220,7 +220,7 @@ async def test_of_very_many_strays_the_first_are_named_and_all_are_counted(
     assert len(caplog.messages) == 20
 
 
-async def test_a_stray_at_the_end_is_the_record_that_the_database_is_known_by(
+async def test_a_stray_at_the_end_is_the_record_of_the_checkpoint(
     harness: Harness,
 ) -> None:
     harness.log.add((A, b"1"), (b"stray", b"v"))
@@ -234,12 +234,12 @@ async def test_a_stray_at_the_end_is_the_record_that_the_database_is_known_by(
     assert harness.removed == []
 
 
-async def test_it_is_told_what_has_to_be_read_back_as_a_whole(
+async def test_a_database_that_has_to_be_read_back_as_a_whole_is_logged(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     await harness.restorer.restore(0)
-    assert caplog.messages == [], "there is nothing yet to read back"
+    assert caplog.messages == [], "the changelog is still empty"
     harness.log.add((A, b"1")).add((B, b"2")).add((A, b"3"))
 
     await harness.restorer.restore(2)
@@ -251,10 +251,10 @@ async def test_it_is_told_what_has_to_be_read_back_as_a_whole(
     ]
 
 
-# -- cut off and gone on
+# -- interrupted restores
 
 
-async def test_a_restore_that_is_cut_off_goes_on_at_its_checkpoint(harness: Harness) -> None:
+async def test_a_restore_that_is_interrupted_goes_on_at_its_checkpoint(harness: Harness) -> None:
     for number, key in enumerate(KEYS):
         harness.log.add((key, b"%d" % number))
 
@@ -311,12 +311,12 @@ async def test_every_fetch_is_one_write_with_its_checkpoint(
 
 
 @pytest.mark.parametrize("write", range(1, 7))
-async def test_after_the_end_of_the_process_behind_any_write_the_database_is_a_prefix(
+async def test_a_process_that_ends_after_any_write_leaves_a_prefix_of_the_changelog(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, write: int
 ) -> None:
     for number, key in enumerate(KEYS):
         harness.log.add((key, b"%d" % number), (A, b"%d" % number))
-    crash_behind(harness.database, write, monkeypatch)
+    crash_after(harness.database, write, monkeypatch)
 
     with pytest.raises(KeyboardInterrupt):
         await harness.restorer.restore(12)
@@ -328,8 +328,8 @@ async def test_after_the_end_of_the_process_behind_any_write_the_database_is_a_p
     assert harness.content() == harness.log.fold(12)
 
 
-def crash_behind(database: FactsDatabase, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """End the process behind one of the database's writes."""
+def crash_after(database: FactsDatabase, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the database raise `KeyboardInterrupt` after this number of writes."""
     write = database.write
     left = count
 
@@ -343,7 +343,7 @@ def crash_behind(database: FactsDatabase, count: int, monkeypatch: pytest.Monkey
     monkeypatch.setattr(database, "write", crashing)
 
 
-async def test_a_full_disk_ends_the_restore_with_nothing_noted(harness: Harness) -> None:
+async def test_a_full_disk_ends_the_restore_at_the_last_checkpoint(harness: Harness) -> None:
     harness.log.add((A, b"1")).add((B, b"2"))
     assert not await harness.restore_in_part(2, fetches=2)
 
@@ -384,7 +384,7 @@ async def test_a_database_ahead_of_its_changelog_is_removed_and_read_back(
 async def test_a_database_of_a_lost_history_is_removed_though_its_changelog_has_outgrown_it(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The broker was put back from a backup, and others wrote on from there."""
+    """The broker was restored from a backup, and other workers wrote from there on."""
     harness.database.write([(A, b"1"), (C, b"x")], checkpoint_after(1, C, b"x"))
     harness.log.add((A, b"1")).add((C, b"another value")).add((B, b"2"))
 
@@ -395,7 +395,7 @@ async def test_a_database_of_a_lost_history_is_removed_though_its_changelog_has_
     assert "partition 3 is not of this changelog (at offset 1)" in caplog.text
 
 
-async def test_where_the_last_record_is_compacted_away_nothing_is_taken_on_trust(
+async def test_a_database_whose_last_record_is_compacted_away_is_removed(
     harness: Harness,
 ) -> None:
     harness.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
@@ -407,7 +407,7 @@ async def test_where_the_last_record_is_compacted_away_nothing_is_taken_on_trust
     assert harness.removed == ["diverged"]
 
 
-async def test_where_the_last_record_is_deleted_nothing_is_taken_on_trust(harness: Harness) -> None:
+async def test_a_database_whose_last_record_is_deleted_is_removed(harness: Harness) -> None:
     harness.database.write([(C, b"x")], checkpoint_after(1, C, b"x"))
     harness.log.add((A, b"1"), at=5)
     harness.log.first = 5
@@ -418,7 +418,9 @@ async def test_where_the_last_record_is_deleted_nothing_is_taken_on_trust(harnes
     assert harness.removed == ["diverged"]
 
 
-async def test_the_record_is_found_in_the_middle_of_a_batch(harness: Harness) -> None:
+async def test_the_record_of_the_checkpoint_may_be_in_the_middle_of_a_batch(
+    harness: Harness,
+) -> None:
     harness.log.add((A, b"1"), (B, b"2"), (C, b"3"))
     await harness.restorer.restore(2)
     harness.restart()
@@ -429,7 +431,7 @@ async def test_the_record_is_found_in_the_middle_of_a_batch(harness: Harness) ->
     assert harness.content() == {A: b"1", B: b"2", C: b"3"}
 
 
-async def test_a_database_that_holds_offsets_without_a_record_alone_is_kept(
+async def test_a_database_that_has_read_no_record_yet_is_kept(
     harness: Harness,
 ) -> None:
     harness.log.put(0, 5, [])
@@ -454,14 +456,14 @@ async def test_brokers_that_are_away_are_waited_for(
     loop = asyncio.get_running_loop()
     time, later = loop.time, 0.0
     monkeypatch.setattr(loop, "time", lambda: time() + later)
-    away = {1: 5, FETCH_BYTES: 9}  # by the size that is asked for
+    away = {1: 5, FETCH_BYTES: 9}  # number of fetches that fail, by their size
 
     def fail() -> None:
         nonlocal later
         size = harness.log.fetched[-1][1]
         if away[size]:
             away[size] -= 1
-            # all together longer than a restore may stand still
+            # together these are longer than a restore may stand still
             later += STALL_SECONDS / 2
             harness.log.errors = [UNAVAILABLE]
 
@@ -487,7 +489,7 @@ async def test_a_restore_that_stands_still_ends_with_a_line_that_says_where(
     )
 
 
-async def test_a_restore_that_moves_is_let_alone(
+async def test_a_restore_that_moves_is_not_ended(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "STALL_SECONDS", -1)
@@ -499,7 +501,7 @@ async def test_a_restore_that_moves_is_let_alone(
     assert harness.reached == 40
 
 
-async def test_what_was_deleted_from_the_changelog_is_stepped_over_and_told_once(
+async def test_records_deleted_from_the_changelog_are_stepped_over_and_reported_once(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
@@ -507,7 +509,7 @@ async def test_what_was_deleted_from_the_changelog_is_stepped_over_and_told_once
     harness.log.first = 2
     harness.log.errors = [UNAVAILABLE]
 
-    # the last record that it shares with the log is gone as well
+    # the record of the checkpoint is deleted as well
     await harness.restorer.restore(3)
 
     assert harness.content() == {C: b"3"}
@@ -536,7 +538,7 @@ async def test_a_deletion_in_the_middle_of_a_restore_keeps_what_was_read(harness
     assert harness.restorer.pop_lost_ranges() == [(2, 4)]
 
 
-async def test_a_deletion_beyond_the_claim_loses_no_more_than_up_to_it(harness: Harness) -> None:
+async def test_a_deletion_beyond_the_claim_is_a_loss_up_to_the_claim(harness: Harness) -> None:
     harness.log.add((A, b"1"), at=9)
     harness.log.first = 9
 
@@ -546,39 +548,39 @@ async def test_a_deletion_beyond_the_claim_loses_no_more_than_up_to_it(harness: 
     assert harness.reached == 3
 
 
-async def test_a_changelog_that_is_cut_off_below_the_claim_ends_the_restore(
+async def test_a_changelog_that_is_truncated_below_the_claim_ends_the_restore(
     harness: Harness,
 ) -> None:
     harness.log.add((A, b"1")).add((B, b"2"))
     assert not await harness.restore_in_part(2, fetches=2)
 
-    def cut() -> None:
+    def truncate() -> None:
         harness.log.end_offset = 0
 
     harness.log.batches_a_fetch = 0
-    harness.log.on_fetch = cut
+    harness.log.on_fetch = truncate
     with pytest.raises(TableError, match="changelog of partition 3 ends before offset 1"):
         await harness.restorer._read_to(2)
 
 
-async def test_no_more_partitions_hold_an_answer_in_memory_than_there_are_places(
+async def test_no_more_partitions_have_an_answer_in_memory_than_there_are_places(
     tmp_path: Path,
 ) -> None:
     log = FakeLog()
     for number in range(5):
         log.add((A, b"%d" % number))
-    desks = [Harness(tmp_path / str(number), log) for number in range(5)]
-    for harness in desks:
-        harness.restorer._places = desks[0].places
+    harnesses = [Harness(tmp_path / str(number), log) for number in range(5)]
+    for harness in harnesses:
+        harness.restorer._places = harnesses[0].places
 
-    await asyncio.gather(*(harness.restorer.restore(5) for harness in desks))
+    await asyncio.gather(*(harness.restorer.restore(5) for harness in harnesses))
 
     assert log.most_at_once == 2
-    for harness in desks:
+    for harness in harnesses:
         harness.database.close()
 
 
-async def test_its_progress_is_told(harness: Harness) -> None:
+async def test_a_restore_has_a_progress(harness: Harness) -> None:
     harness.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
     await harness.restorer.restore(1)
     assert not await harness.restore_in_part(3, fetches=3)
@@ -589,11 +591,11 @@ async def test_its_progress_is_told(harness: Harness) -> None:
     assert (progress.done, progress.to_do) == (1, 1)
 
 
-# -- the account of offsets
+# -- every offset is accounted for
 
 
-class Forgetful(Restorer):
-    """Loses a record a read, as a fault in it would."""
+class FaultyRestorer(Restorer):
+    """A restorer that does not count some of the records that it reads."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -610,7 +612,7 @@ async def test_offsets_that_are_unaccounted_for_are_read_once_more_from_the_begi
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     harness.log.add((A, b"1")).add((B, b"2"))
-    restorer = Forgetful(
+    restorer = FaultyRestorer(
         harness.database, "changelog", harness.log, harness.places, harness._unread
     )
 
@@ -623,7 +625,7 @@ async def test_offsets_that_are_unaccounted_for_are_read_once_more_from_the_begi
 
 async def test_offsets_that_stay_unaccounted_for_end_the_worker(harness: Harness) -> None:
     harness.log.add((A, b"1")).add((B, b"2"))
-    restorer = Forgetful(
+    restorer = FaultyRestorer(
         harness.database, "changelog", harness.log, harness.places, harness._unread
     )
     restorer.lose = 2
@@ -640,7 +642,7 @@ async def until(condition: Callable[[], bool]) -> None:
         if condition():
             return
         await asyncio.sleep(0)
-    raise AssertionError("it never comes to that")
+    raise AssertionError("not in 20,000 turns")
 
 
 async def following(harness: Harness) -> asyncio.Task[None]:
@@ -655,7 +657,7 @@ async def stop(task: asyncio.Task[None]) -> None:
         await task
 
 
-async def test_a_standby_follows_its_changelog_and_is_restored_by_the_difference(
+async def test_a_standby_follows_its_changelog_and_then_restores_only_the_difference(
     harness: Harness,
 ) -> None:
     harness.log.add((A, b"1")).add((B, b"2"))
@@ -685,7 +687,7 @@ async def test_a_standby_of_another_history_is_removed_before_it_follows(harness
     assert harness.removed == ["diverged"]
 
 
-async def test_a_standby_whose_changelog_was_cut_off_begins_anew(harness: Harness) -> None:
+async def test_a_standby_whose_changelog_was_truncated_begins_anew(harness: Harness) -> None:
     harness.log.add((A, b"1")).add((B, b"2"))
     task = await following(harness)
 
@@ -700,7 +702,7 @@ async def test_a_standby_whose_changelog_was_cut_off_begins_anew(harness: Harnes
 async def test_a_standby_goes_on_where_the_beginning_of_its_changelog_was_deleted(
     harness: Harness,
 ) -> None:
-    """Also one that is made anew: it must not be removed again and again, without a pause."""
+    """A new standby too must not be removed again and again, without a pause."""
     harness.log.add((A, b"1")).add((B, b"2")).add((C, b"3"))
     harness.log.first = 2
 
@@ -733,10 +735,10 @@ values = st.sampled_from([b"UTC", b"Asia/Gaza", b"Europe/Paris", None, b"\xff\xf
 keys = st.sampled_from([*KEYS, POSITION_KEY, CLAIM_KEY, b"stray", b"checkpoint", None])
 entries = st.tuples(st.integers(0, 2), keys, values)
 raw_batches = st.tuples(
-    st.integers(0, 3),  # offsets before it that are in no batch
-    st.lists(entries, max_size=5),  # each record behind some that are compacted away
-    st.integers(0, 2),  # offsets behind its last record
-    st.integers(0, 9),  # 9: it cannot be read
+    st.integers(0, 3),  # number of offsets before it that are in no batch
+    st.lists(entries, max_size=5),  # each record with the number of compacted ones before it
+    st.integers(0, 2),  # number of offsets behind its last record
+    st.integers(0, 9),  # the batch cannot be read if this is 9
 )
 
 
@@ -745,14 +747,14 @@ def log_of(raw: list[Any], batches_a_fetch: int) -> FakeLog:
     offset = 0
     for gap, records, behind, luck in raw:
         base = offset = offset + gap
-        made = []
+        log_records = []
         for skipped, key, value in records:
             offset += skipped
-            made.append(LogRecord(offset, key, value))
+            log_records.append(LogRecord(offset, key, value))
             offset += 1
         offset += behind
         if offset > base:
-            log.put(base, offset, made, "cannot be read" if luck == 9 else None)
+            log.put(base, offset, log_records, "cannot be read" if luck == 9 else None)
     return log
 
 
@@ -764,7 +766,7 @@ interruptions = st.lists(
 
 @settings(max_examples=120)
 @given(st.lists(raw_batches, max_size=10), interruptions, st.integers(1, 4), st.integers(0, 3))
-def test_the_database_is_a_fold_of_the_log_below_the_claim(
+def test_the_database_has_the_content_of_the_log_below_the_claim_after_any_interruption(
     raw: list[Any], cuts: list[Any], batches_a_fetch: int, beyond: int
 ) -> None:
     log = log_of(raw, batches_a_fetch)
@@ -795,7 +797,7 @@ async def restore_with_interruptions(
 
     assert harness.reached == final
     assert harness.content() == log.fold(final)
-    # no read record is compacted away here, so no database is ever taken for a strange one
+    # no record that was read is compacted away here, so no database is removed as diverged
     assert len(harness.removed) == removed
     records = log.records_in(start, final)
     assert (harness.restorer._records, harness.restorer._empty_offsets) == (
@@ -803,8 +805,8 @@ async def restore_with_interruptions(
         final - start - records,
     )
     last = harness.database.checkpoint.last_offset
-    there = {r.offset: r for batch in log.batches for r in batch.records}
+    by_offset = {r.offset: r for batch in log.batches for r in batch.records}
     if last >= 0:
-        digest = record_digest(there[last].key, there[last].value)
+        digest = record_digest(by_offset[last].key, by_offset[last].value)
         assert harness.database.checkpoint.digest == digest
     harness.database.close()

@@ -1,4 +1,4 @@
-"""The facts table: the changelog first, the database when the changelog holds it."""
+"""The facts table sends a write to the changelog first, and stores it when it is acknowledged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class FakeBatchOfMany(FakeBatch):
-    """A batch that takes another record."""
+    """A batch to which records can be added."""
 
     def __init__(self, sent: asyncio.Future[Any]) -> None:
         super().__init__(sent)
@@ -46,7 +46,7 @@ class FakeBatchOfMany(FakeBatch):
 
 
 class FakeFencedProducer(FencedProducer):
-    """The changelog: what was sent."""
+    """A producer of the changelog that records the writes."""
 
     def __init__(self) -> None:
         self.batches = FakeBatches()
@@ -83,14 +83,14 @@ class Harness:
         ]
 
     def content(self, partition: int = 0) -> dict[bytes, bytes]:
-        """What the database itself holds."""
+        """Return the content of the database, without writes in flight."""
         return dict(self.databases[partition].facts())
 
     def checkpoint(self, partition: int = 0) -> Checkpoint:
         return self.databases[partition].checkpoint
 
     async def arrive(self, position: int, offset: int) -> None:
-        """The changelog holds what was sent, right behind what the database has."""
+        """Acknowledge a write at an offset; if it is the first, the database ends just before."""
         sent = self.producer.sent[position]
         assert sent.partition is not None
         if self.checkpoint(sent.partition) == START:
@@ -110,7 +110,7 @@ class Harness:
 
 
 class FullDisk:
-    """A database that takes nothing more."""
+    """A database on a full disk."""
 
     def get(self, _: bytes) -> None:
         return None
@@ -127,7 +127,7 @@ async def harness(tmp_path: Path) -> Harness:
     return Harness(tmp_path)
 
 
-async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(
+async def test_a_write_is_seen_at_once_and_stored_when_it_is_acknowledged(
     harness: Harness,
 ) -> None:
     batch = harness.opened[0].put(b"k", b"v")
@@ -148,7 +148,7 @@ async def test_a_write_is_seen_at_once_and_stored_when_the_changelog_holds_it(
     assert harness.facts.unacknowledged == 0
 
 
-async def test_what_is_restored_is_read(harness: Harness) -> None:
+async def test_restored_values_are_read(harness: Harness) -> None:
     harness.databases[1].write([(b"k", b"restored")], START.at(3))
 
     assert harness.opened[1].get(b"k") == b"restored"
@@ -249,7 +249,7 @@ async def test_a_scan_of_a_partition_that_is_closed_or_damaged_is_an_error(
         next(harness.opened[0].scan_stores([b"1"], [b"a"]))
 
 
-async def test_a_partition_reads_nothing_of_what_another_one_has_in_flight(
+async def test_a_partition_reads_no_writes_in_flight_of_another_one(
     harness: Harness,
 ) -> None:
     harness.opened[0].put(b"k", b"v")
@@ -269,8 +269,8 @@ async def test_a_write_that_fails_is_not_stored_and_ends_the_worker(harness: Har
     assert harness.failures.errors == [error]
 
 
-async def test_behind_a_write_that_failed_nothing_is_stored(harness: Harness) -> None:
-    """Nobody knows whether the changelog holds it: the database would not be its prefix."""
+async def test_after_a_failed_write_nothing_more_is_stored(harness: Harness) -> None:
+    """The failed record may be in the changelog: the database might not be a prefix any more."""
     harness.opened[0].put(b"a", b"1")
     harness.opened[0].put(b"b", b"2")
     harness.opened[1].put(b"c", b"3")
@@ -284,7 +284,7 @@ async def test_behind_a_write_that_failed_nothing_is_stored(harness: Harness) ->
     assert harness.content(1) == {b"c": b"3"}
 
 
-async def test_a_write_that_is_cut_off_by_the_end_is_not_stored(harness: Harness) -> None:
+async def test_a_write_that_is_cancelled_at_the_end_is_not_stored(harness: Harness) -> None:
     harness.opened[0].put(b"k", b"v")
 
     harness.producer.sent[0].future.cancel()
@@ -294,7 +294,7 @@ async def test_a_write_that_is_cut_off_by_the_end_is_not_stored(harness: Harness
     assert harness.failures.errors == []
 
 
-async def test_a_write_that_cannot_be_sent_raises_and_leaves_nothing_to_read(
+async def test_a_write_that_cannot_be_sent_raises_and_is_not_read(
     harness: Harness,
 ) -> None:
     harness.producer.batches.error = MessageSizeTooLargeError()
@@ -302,17 +302,19 @@ async def test_a_write_that_cannot_be_sent_raises_and_leaves_nothing_to_read(
     with pytest.raises(MessageSizeTooLargeError):
         harness.opened[0].put(b"k", b"v")
 
-    assert harness.opened[0].get(b"k") is None, "the changelog will never hold it"
+    assert harness.opened[0].get(b"k") is None, "the changelog will never have it"
     assert harness.content() == {}
 
 
-async def test_a_value_that_no_changelog_record_holds_is_refused(harness: Harness) -> None:
+async def test_a_value_that_is_too_large_for_a_changelog_record_is_rejected(
+    harness: Harness,
+) -> None:
     with pytest.raises(ValueError, match="does not fit"):
         harness.opened[0].put(b"k", b"v" * MAX_STATE_BYTES)
     assert harness.opened[0].get(b"k") is None
 
 
-async def test_a_full_disk_ends_the_worker_with_nothing_noted(harness: Harness) -> None:
+async def test_a_full_disk_ends_the_worker_and_stores_nothing(harness: Harness) -> None:
     harness.opened[0].put(b"k", b"v")
     rocks = harness.databases[0]._open()
     assert harness.checkpoint() == START
@@ -335,7 +337,7 @@ async def test_a_database_that_cannot_be_read_raises(harness: Harness) -> None:
         harness.opened[0].get(b"k")
 
 
-async def test_it_waits_for_room_in_the_partition_that_is_written(harness: Harness) -> None:
+async def test_a_write_waits_for_capacity_of_its_own_partition(harness: Harness) -> None:
     await harness.opened[1].wait_for_capacity()
 
     assert harness.producer.waited_for_capacity == [(1, MAX_UNACKNOWLEDGED_BYTES)]
@@ -364,7 +366,7 @@ async def test_the_checkpoint_is_behind_the_last_record_that_is_stored(harness: 
 # -- revoking
 
 
-async def test_what_is_not_open_is_neither_read_nor_written(harness: Harness) -> None:
+async def test_a_revoked_partition_is_neither_read_nor_written(harness: Harness) -> None:
     harness.facts.revoke(0)
     harness.facts.revoke(0)
 
@@ -376,7 +378,9 @@ async def test_what_is_not_open_is_neither_read_nor_written(harness: Harness) ->
     assert harness.opened[1].get(b"k") is None
 
 
-async def test_what_is_logged_after_revoking_belongs_to_the_next_owner(harness: Harness) -> None:
+async def test_a_write_acknowledged_after_revoking_is_left_to_the_next_owner(
+    harness: Harness,
+) -> None:
     harness.opened[0].put(b"a", b"v")
     harness.opened[0].put(b"b", b"v")
     await harness.arrive(0, offset=10)
@@ -389,8 +393,10 @@ async def test_what_is_logged_after_revoking_belongs_to_the_next_owner(harness: 
     assert harness.facts.unacknowledged == 0
 
 
-async def test_what_was_in_flight_before_a_claim_is_not_there_after_it(harness: Harness) -> None:
-    """A restore may have read something newer meanwhile."""
+async def test_a_write_in_flight_from_before_a_claim_is_not_read_after_it(
+    harness: Harness,
+) -> None:
+    """A restore may have read a newer value meanwhile."""
     harness.opened[0].put(b"k", b"mine")
     harness.facts.revoke(0)
     harness.databases[0].write([(b"k", b"restored")], START.at(20))
@@ -404,7 +410,9 @@ async def test_what_was_in_flight_before_a_claim_is_not_there_after_it(harness: 
     assert harness.checkpoint().next_offset == 20
 
 
-async def test_a_fenced_write_is_told_and_neither_stored_nor_an_error(harness: Harness) -> None:
+async def test_a_fenced_write_interrupts_the_partition_and_is_neither_stored_nor_an_error(
+    harness: Harness,
+) -> None:
     harness.opened[0].put(b"k", b"v")
 
     await harness.fail(0, ProducerFenced())
@@ -415,7 +423,7 @@ async def test_a_fenced_write_is_told_and_neither_stored_nor_an_error(harness: H
     assert harness.checkpoint() == START
 
 
-async def test_of_a_revoked_partition_a_fenced_write_is_no_news(harness: Harness) -> None:
+async def test_a_fenced_write_of_a_revoked_partition_changes_nothing(harness: Harness) -> None:
     harness.opened[0].put(b"a", b"v")
     harness.opened[0].put(b"b", b"v")
     harness.facts.revoke(0)
@@ -427,12 +435,12 @@ async def test_of_a_revoked_partition_a_fenced_write_is_no_news(harness: Harness
     assert harness.failures.errors == []
 
 
-# -- what an owner knows of a partition
+# -- the summary of a partition
 
 ONE, TWO = store_key(store_in(0)), store_key(store_in(0, 1))
 
 
-async def test_what_is_known_of_a_partition_is_read_from_its_database(harness: Harness) -> None:
+async def test_the_summary_of_a_partition_is_read_from_its_database(harness: Harness) -> None:
     cold, hot = Bucket(cold=True, slot=70), Bucket(cold=False, slot=1)
     entries = {
         bucket_key(ONE, cold): to_bytes(poll_set([(5, True), (80, False)])),
@@ -452,7 +460,7 @@ async def test_what_is_known_of_a_partition_is_read_from_its_database(harness: H
     assert await summarize(harness.databases[1]) == PartitionSummary(stores={ONE})
 
 
-async def test_a_summary_lets_others_run(harness: Harness) -> None:
+async def test_other_tasks_run_while_a_summary_is_made(harness: Harness) -> None:
     stores = (number.to_bytes(16) + TIMEZONE_TAG for number in range(10_000))
     harness.databases[0].write(((key, b"UTC") for key in stores), START.at(1))
     turns = 0
@@ -471,10 +479,10 @@ async def test_a_summary_lets_others_run(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("offset", [13, 11, -1])
-async def test_what_does_not_follow_the_database_in_the_changelog_is_not_stored(
+async def test_a_write_that_does_not_follow_the_database_in_the_changelog_is_not_stored(
     harness: Harness, offset: int
 ) -> None:
-    """Somebody else's record stands between, or the broker does not tell where ours is."""
+    """Another program's record is between the two, or the broker does not say the offset."""
     harness.opened[0].put(b"a", b"1")
     await harness.arrive(0, offset=11)
     harness.opened[0].put(b"b", b"2")
@@ -489,7 +497,7 @@ async def test_what_does_not_follow_the_database_in_the_changelog_is_not_stored(
     assert harness.failures.errors == []
 
 
-async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_the_log_says_so(
+async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_acknowledged(
     harness: Harness,
 ) -> None:
     harness.opened[0].put(b"k", b"v")
@@ -499,7 +507,7 @@ async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_the_log_
     assert harness.opened[0].get(b"k") is None
     assert harness.facts.unacknowledged_bytes == 0
     assert harness.content() == {b"k": b"v"}
-    # written and deleted again before the log has either
+    # the key is written and deleted again before either write is acknowledged
     harness.opened[0].put(b"k", b"w")
     harness.opened[0].put(b"k", None)
     await harness.arrive(1, 1)
