@@ -1,4 +1,4 @@
-"""The polls of a chunk that are decoded together lead to what record after record leads to."""
+"""Records of a chunk that are decoded together have the same effects as decoded one by one."""
 
 from __future__ import annotations
 
@@ -67,17 +67,17 @@ CHUNKS_WITH_REMOVALS = st.lists(st.lists(POLLS | POLLS | POLLS | REMOVALS, max_s
 
 
 async def outcome(chunks: list[list[bytes | None]], **overrides: Any) -> Any:
-    """The facts, and all that was published, recorded and counted besides."""
+    """Apply chunks, and return the facts, the published records and the recorded calls."""
     harness = Harness(dict.fromkeys(range(PARTITIONS), ()), **overrides)
     offset = 0
     for values in filter(None, chunks):
-        run = chunk_of(*values)
-        for record in run.message.records:
+        chunk = chunk_of(*values)
+        for record in chunk.message.records:
             record.offset += offset
-        run.message.offset += offset
+        chunk.message.offset += offset
         offset += len(values)
-        await harness.run(run)
-        assert run.acks == 1
+        await harness.run(chunk)
+        assert chunk.acks == 1
     assert harness.failures.errors == []
     dead_letters = [
         (dead_letter.source["offset"], dead_letter.reason)
@@ -88,7 +88,7 @@ async def outcome(chunks: list[list[bytes | None]], **overrides: Any) -> Any:
         sorted(harness.facts.writes),
         sorted(dead_letters),
         harness.publisher.forwarded,
-        [(note.stores, note.newest_poll) for note in harness.owned_partitions.applied],
+        [(applied.stores, applied.newest_poll) for applied in harness.owned_partitions.applied],
         harness.latest._known,
         harness.owned_partitions.completed,
     )
@@ -124,7 +124,7 @@ async def test_chunks_with_removals_are_applied_as_one_by_one(
 
 
 @given(CHUNKS)
-async def test_where_there_are_too_many_stores_the_order_of_the_records_decides(
+async def test_of_too_many_new_stores_the_first_ones_in_the_order_of_records_are_accepted(
     chunks: list[list[bytes | None]],
 ) -> None:
     await assert_both_ways_agree(chunks, max_stores=2)
@@ -132,7 +132,7 @@ async def test_where_there_are_too_many_stores_the_order_of_the_records_decides(
 
 @pytest.mark.usefixtures("from_one_record_on")
 @pytest.mark.parametrize("week_polls", [1, 3])
-async def test_of_a_store_with_too_many_polls_each_record_is_judged_by_itself(
+async def test_each_record_of_a_store_with_too_many_polls_is_checked_by_itself(
     week_polls: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream_app.domain.poll_buckets.MAX_BATCH_WEEK_POLLS", week_polls)
@@ -166,7 +166,7 @@ async def test_a_chunk_of_single_polls_is_decoded_without_a_call_for_each(
     assert [dead_letter.source["offset"] for dead_letter in harness.publisher.dead_letters] == [
         len(chunk)
     ]
-    # a store's polls of a chunk are one write for each week
+    # the polls of one store in a chunk are one write for each week
     assert len(harness.facts.writes) == len(HERE)
 
 
@@ -178,7 +178,7 @@ async def test_of_two_polls_at_one_instant_in_a_chunk_the_inactive_one_stays() -
         chunk_of(*(encode_poll(HERE[0], NOW, active=up) for up in (True, False, True)))
     )
 
-    # as it is stored: whoever reads the polls would put them right
+    # the stored bytes are compared, because reading the polls would choose the inactive one itself
     assert list(harness.facts.content.values()) == [to_bytes(poll_set([(NOW, False)]))]
 
 

@@ -1,4 +1,4 @@
-"""Reports of many stores: asked for in parts of one reference time, told in pieces."""
+"""A report of many stores is computed in parts with one reference time, and published in chunks."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ PART = FleetPartRequest(REPORT, 1, PARTITIONS, NOW, NOW - SECOND)
 
 
 def owning_stores(**overrides: Any) -> Harness:
-    """A worker that owns partition 1 with seven stores that were up for 3 hours."""
+    """Return a worker that owns partition 1 with seven stores that were up for 3 hours."""
     harness = Harness({1: STORES}, **overrides)
     for store in STORES:
         harness.add_polls(1, store, (NOW - 3 * HOUR, True))
@@ -75,10 +75,12 @@ async def harness() -> Harness:
     return owning_stores()
 
 
-# -- who takes the request
+# -- requests for a whole report
 
 
-async def test_every_partition_is_asked_for_a_part_of_one_reference_time(harness: Harness) -> None:
+async def test_a_part_is_requested_of_every_partition_with_one_reference_time(
+    harness: Harness,
+) -> None:
     harness.applied_offsets.newest = NOW - DAY
 
     event = await ask(harness, FleetRequest(REPORT))
@@ -90,7 +92,7 @@ async def test_every_partition_is_asked_for_a_part_of_one_reference_time(harness
     assert event.acks == 1
 
 
-async def test_the_reference_time_is_asked_after_catching_up(harness: Harness) -> None:
+async def test_the_reference_time_is_chosen_after_catching_up(harness: Harness) -> None:
     harness.applied_offsets.newest = NOW - DAY
     harness.applied_offsets.caught_up.clear()
     await ask(harness, FleetRequest(REPORT))
@@ -103,7 +105,7 @@ async def test_the_reference_time_is_asked_after_catching_up(harness: Harness) -
     assert {part.reference_time for part in harness.requested_parts()} == {NOW - HOUR}
 
 
-async def test_only_the_owners_of_named_stores_are_asked(harness: Harness) -> None:
+async def test_parts_are_requested_only_of_the_owners_of_named_stores(harness: Harness) -> None:
     named = tuple(sorted([store_in(0), store_in(3), store_in(3, 1)]))
 
     await ask(harness, FleetRequest(REPORT, named, reference_time=NOW))
@@ -114,12 +116,12 @@ async def test_only_the_owners_of_named_stores_are_asked(harness: Harness) -> No
     assert parts[3].store_ids == tuple(sorted([store_in(3), store_in(3, 1)]))
 
 
-async def test_the_request_is_acknowledged_when_every_part_is_asked_for(harness: Harness) -> None:
+async def test_the_request_is_acknowledged_when_every_part_is_requested(harness: Harness) -> None:
     harness.publisher.sends.at_once = False
 
     event = await ask(harness, FleetRequest(REPORT, reference_time=NOW))
-    asked, *parts = harness.publisher.sends.pending
-    asked.set_result(None)
+    running, *parts = harness.publisher.sends.pending
+    running.set_result(None)
     for sent in parts[:-1]:
         sent.set_result(None)
     await settle()
@@ -130,14 +132,14 @@ async def test_the_request_is_acknowledged_when_every_part_is_asked_for(harness:
     assert event.acks == 1
 
 
-async def test_without_any_poll_and_time_it_fails(harness: Harness) -> None:
+async def test_a_report_without_a_time_fails_if_there_is_no_poll(harness: Harness) -> None:
     await ask(harness, FleetRequest(REPORT))
 
     assert "no poll of any store has come in yet" in harness.reason()
     assert harness.requested_parts() == []
 
 
-async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(
+async def test_a_request_whose_partition_is_revoked_is_sent_again_with_its_time(
     harness: Harness,
 ) -> None:
     harness.applied_offsets.caught_up.clear()
@@ -146,16 +148,16 @@ async def test_a_request_whose_partition_goes_is_asked_again_with_its_time(
     harness.owned_partitions.partitions[1].revoked.set()
     await settle()
 
-    (passed,) = harness.publisher.forwarded
-    assert decode_request(passed.value) == FleetRequest(REPORT, requested_at=NOW)
-    assert passed.partition == 1
+    (forwarded,) = harness.publisher.forwarded
+    assert decode_request(forwarded.value) == FleetRequest(REPORT, requested_at=NOW)
+    assert forwarded.partition == 1
     assert event.acks == 1
 
 
-# -- who owns a part
+# -- requests for a part
 
 
-async def test_a_part_is_all_stores_of_the_partition_in_order(harness: Harness) -> None:
+async def test_a_part_has_all_stores_of_the_partition_in_order(harness: Harness) -> None:
     harness.facts.content[1, store_key(STORES[2]) + TIMEZONE_TAG] = b"Asia/Kathmandu"
     harness.facts.content[1, store_key(STORES[3]) + HOURS_TAG] = encode_rows(
         [(day, "00:00", "00:00") for day in range(7)]
@@ -163,39 +165,39 @@ async def test_a_part_is_all_stores_of_the_partition_in_order(harness: Harness) 
 
     event = await ask(harness, PART)
 
-    (told,) = harness.publisher.reports
-    assert told.status == "running"
-    piece = told.chunk
-    assert piece is not None
-    assert (piece.part, piece.parts, piece.chunk, piece.chunks) == (1, PARTITIONS, 0, 1)
-    assert (piece.reference_time, piece.provenance) == (NOW, common_provenance(harness.settings))
-    assert piece.input_offsets == {spec.name: 0 for spec in SOURCE_TOPICS}
-    assert (piece.columns, piece.extra_columns) == (CSV_HEADER, extra_columns(ReportSpec()))
-    assert [row[0] for row in piece.rows] == STORES
+    (report_event,) = harness.publisher.reports
+    assert report_event.status == "running"
+    chunk = report_event.chunk
+    assert chunk is not None
+    assert (chunk.part, chunk.parts, chunk.chunk, chunk.chunks) == (1, PARTITIONS, 0, 1)
+    assert (chunk.reference_time, chunk.provenance) == (NOW, common_provenance(harness.settings))
+    assert chunk.input_offsets == {spec.name: 0 for spec in SOURCE_TOPICS}
+    assert (chunk.columns, chunk.extra_columns) == (CSV_HEADER, extra_columns(ReportSpec()))
+    assert [row[0] for row in chunk.rows] == STORES
     two_hours_of_a_week = 0.011905
-    basis = ["America/Chicago", hours_version(None), 1, two_hours_of_a_week, None]
+    provenance = ["America/Chicago", hours_version(None), 1, two_hours_of_a_week, None]
     unknown = [60, 1.0, 1.0, 0, 21.0, 165.0]
-    assert piece.rows[0] == [STORES[0], 60, 3.0, 3.0, 0, 21.0, 165.0, *basis, *unknown]
-    assert piece.rows[2][7] == "Asia/Kathmandu"
-    assert piece.rows[3][1:7] == [0, 0.0, 0.0, 0, 0.0, 0.0]
+    assert chunk.rows[0] == [STORES[0], 60, 3.0, 3.0, 0, 21.0, 165.0, *provenance, *unknown]
+    assert chunk.rows[2][7] == "Asia/Kathmandu"
+    assert chunk.rows[3][1:7] == [0, 0.0, 0.0, 0, 0.0, 0.0]
     assert event.acks == 1
 
 
-async def test_a_large_part_comes_in_pieces_of_one_attempt(
+async def test_a_large_part_comes_in_chunks_of_one_attempt(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 3)
     monkeypatch.setattr(report_calculator, "MAX_TURN_STORES", 2)
 
     await ask(harness, PART)
-    pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
+    chunks = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
 
-    assert [(piece.chunk, piece.chunks) for piece in pieces] == [(0, 3), (1, 3), (2, 3)]
-    assert len({piece.attempt for piece in pieces}) == 1
-    assert [row[0] for piece in pieces for row in piece.rows] == STORES
+    assert [(chunk.chunk, chunk.chunks) for chunk in chunks] == [(0, 3), (1, 3), (2, 3)]
+    assert len({chunk.attempt for chunk in chunks}) == 1
+    assert [row[0] for chunk in chunks for row in chunk.rows] == STORES
 
 
-async def test_making_a_part_again_is_another_attempt(harness: Harness) -> None:
+async def test_computing_a_part_again_is_another_attempt(harness: Harness) -> None:
     await ask(harness, PART)
     await ask(harness, PART)
 
@@ -205,22 +207,22 @@ async def test_making_a_part_again_is_another_attempt(harness: Harness) -> None:
     assert one.attempt != other.attempt
 
 
-async def test_a_part_without_stores_is_told_too(harness: Harness) -> None:
+async def test_a_part_without_stores_is_published_too(harness: Harness) -> None:
     harness.owned_partitions.own(2)
 
     await ask(harness, FleetPartRequest(REPORT, 2, PARTITIONS, NOW, NOW), partition=2)
 
-    (told,) = harness.publisher.reports
-    assert told.chunk is not None
-    assert (told.chunk.rows, told.chunk.chunks) == ([], 1)
+    (report_event,) = harness.publisher.reports
+    assert report_event.chunk is not None
+    assert (report_event.chunk.rows, report_event.chunk.chunks) == ([], 1)
 
 
 async def test_a_part_of_named_stores_has_no_others(harness: Harness) -> None:
     await ask(harness, FleetPartRequest(REPORT, 1, 1, NOW, NOW, tuple(STORES[2:4])))
 
-    (told,) = harness.publisher.reports
-    assert told.chunk is not None
-    assert [row[0] for row in told.chunk.rows] == STORES[2:4]
+    (report_event,) = harness.publisher.reports
+    assert report_event.chunk is not None
+    assert [row[0] for row in report_event.chunk.rows] == STORES[2:4]
 
 
 async def test_an_unknown_store_fails_the_report(harness: Harness) -> None:
@@ -231,7 +233,7 @@ async def test_an_unknown_store_fails_the_report(harness: Harness) -> None:
     assert f"store {unknown} is unknown" in harness.reason()
 
 
-async def test_a_part_waits_for_all_that_was_acknowledged_before(harness: Harness) -> None:
+async def test_a_part_waits_for_all_polls_that_were_acknowledged_before(harness: Harness) -> None:
     harness.applied_offsets.caught_up.clear()
     await ask(harness, PART)
     assert harness.publisher.reports == []
@@ -242,7 +244,7 @@ async def test_a_part_waits_for_all_that_was_acknowledged_before(harness: Harnes
     assert len(harness.publisher.reports) == 1
 
 
-async def test_a_part_that_another_worker_owns_now_is_passed_on(harness: Harness) -> None:
+async def test_a_part_that_another_worker_owns_now_is_forwarded(harness: Harness) -> None:
     event = await ask(harness, PART, partition=0)
 
     (part,) = harness.requested_parts()
@@ -251,17 +253,17 @@ async def test_a_part_that_another_worker_owns_now_is_passed_on(harness: Harness
     assert event.acks == 1
 
 
-async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_owner(
+async def test_a_part_whose_partition_is_revoked_meanwhile_is_left_to_its_next_owner(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 3)
     report = harness.publisher.publish_report_event
 
-    async def lose_it(event: ReportEvent, topic: TopicSpec) -> Any:
+    async def revoke_and_publish(event: ReportEvent, topic: TopicSpec) -> Any:
         harness.owned_partitions.partitions[1].revoked.set()
         return await report(event, topic)
 
-    monkeypatch.setattr(harness.publisher, "publish_report_event", lose_it)
+    monkeypatch.setattr(harness.publisher, "publish_report_event", revoke_and_publish)
     event = await ask(harness, PART)
 
     assert len(harness.publisher.reports) == 1
@@ -269,7 +271,7 @@ async def test_a_part_whose_partition_goes_in_the_middle_is_made_by_its_next_own
     assert event.acks == 1
 
 
-async def test_the_deadline_of_a_part_is_the_reports(harness: Harness) -> None:
+async def test_the_deadline_of_a_part_is_that_of_its_report(harness: Harness) -> None:
     long_ago = NOW - harness.settings.report_deadline - SECOND
     harness.applied_offsets.caught_up.clear()
 
@@ -279,13 +281,13 @@ async def test_the_deadline_of_a_part_is_the_reports(harness: Harness) -> None:
     assert "deadline" in harness.reason()
 
 
-async def test_a_part_of_no_partition_fails(harness: Harness) -> None:
+async def test_a_part_of_a_partition_that_does_not_exist_fails(harness: Harness) -> None:
     await ask(harness, FleetPartRequest(REPORT, 99, PARTITIONS, NOW, NOW))
 
     assert harness.reason() == "there is no partition 99"
 
 
-async def test_others_get_their_turn_while_a_part_is_made(
+async def test_other_tasks_run_while_a_part_is_computed(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report_calculator, "MAX_TURN_STORES", 1)
@@ -304,7 +306,7 @@ async def test_others_get_their_turn_while_a_part_is_made(
     assert turns >= len(STORES)
 
 
-# -- what a part costs
+# -- the cost of a part
 
 
 async def test_a_schedule_is_expanded_once_for_all_stores_and_parts(
@@ -320,12 +322,12 @@ async def test_a_schedule_is_expanded_once_for_all_stores_and_parts(
     report_calculator._edges.cache_clear()
     weekdays = [(day, "09:00", "17:00") for day in range(5)]
     for number, store in enumerate(STORES):
-        # rows in another order are other bytes, and the same hours
+        # the same hours have other bytes when their rows are in another order
         rows = weekdays if number % 2 else weekdays[::-1]
         harness.facts.content[1, store_key(store) + HOURS_TAG] = encode_rows(rows)
-    elsewhere = store_in(2)
-    harness.owned_partitions.own(2, store_key(elsewhere))
-    harness.facts.content[2, store_key(elsewhere) + HOURS_TAG] = encode_rows(weekdays)
+    other_store = store_in(2)
+    harness.owned_partitions.own(2, store_key(other_store))
+    harness.facts.content[2, store_key(other_store) + HOURS_TAG] = encode_rows(weekdays)
 
     await ask(harness, PART)
     await ask(harness, replace(PART, part=2), partition=2)
@@ -355,7 +357,7 @@ async def test_the_facts_of_all_stores_of_a_turn_are_one_scan_of_the_table(
     assert scans == [(4, 6), (3, 6), (0, 6)]
 
 
-async def test_a_turn_with_many_polls_takes_few_stores(
+async def test_a_turn_with_many_polls_has_few_stores(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report_calculator, "MAX_TURN_BYTES", 16)
@@ -375,25 +377,25 @@ async def test_a_turn_with_many_polls_takes_few_stores(
 # -- other forms
 
 
-async def test_a_report_by_days_has_a_row_a_store_and_day_in_pieces_of_few_stores(
+async def test_a_daily_report_has_a_row_for_each_store_and_day_in_chunks_of_few_stores(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 10)
     form = ReportSpec(duration=2 * DAY, daily=True)
 
     await ask(harness, replace(PART, spec=form))
-    pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
+    chunks = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
 
-    # three local days each, four at the most: two stores a piece
-    assert [len({row[0] for row in piece.rows}) for piece in pieces] == [2, 2, 2, 1]
-    rows = [row for piece in pieces for row in piece.rows]
+    # a store has three local days here, and may have four: ten rows have room for two stores
+    assert [len({row[0] for row in chunk.rows}) for chunk in chunks] == [2, 2, 2, 1]
+    rows = [row for chunk in chunks for row in chunk.rows]
     assert [row[0] for row in rows] == [store for store in STORES for _ in range(3)]
-    assert {piece.columns for piece in pieces} == {form.columns}
+    assert {chunk.columns for chunk in chunks} == {form.columns}
     up = form.columns.index("uptime_minutes")
     assert sum(row[up] for row in rows if row[0] == STORES[0]) == 180
-    # the poll speaks for two hours of three
+    # the poll covers two hours of three
     assert sum(row[-2] for row in rows if row[0] == STORES[0]) == 60
-    assert [event.chunk for event in harness.publisher.reports] == pieces
+    assert [event.chunk for event in harness.publisher.reports] == chunks
 
 
 async def test_a_part_is_bounded(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,15 +410,15 @@ async def test_a_part_is_bounded(harness: Harness, monkeypatch: pytest.MonkeyPat
     assert "ask for a shorter time" in harness.reason()
 
 
-async def test_a_report_with_a_row_a_store_has_as_many_pieces_as_it_needs(
+async def test_a_report_with_one_row_for_each_store_has_as_many_chunks_as_it_needs(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fleet_reports, "MAX_PART_ROWS", 1)
     monkeypatch.setattr(fleet_reports, "CHUNK_ROWS", 2)
     await ask(harness, PART)
-    pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
-    assert [len(piece.rows) for piece in pieces] == [2, 2, 2, 1]
-    assert {piece.chunks for piece in pieces} == {4}
+    chunks = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
+    assert [len(chunk.rows) for chunk in chunks] == [2, 2, 2, 1]
+    assert {chunk.chunks for chunk in chunks} == {4}
 
 
 async def test_a_store_that_is_removed_meanwhile_fails_no_report(
@@ -434,32 +436,34 @@ async def test_a_store_that_is_removed_meanwhile_fails_no_report(
 
     harness.publisher.publish_report_event = remove_another  # type: ignore[method-assign]
     await ask(harness, PART)
-    pieces = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
-    assert [row[0] for piece in pieces for row in piece.rows] == [
+    chunks = [event.chunk for event in harness.publisher.reports if event.chunk is not None]
+    assert [row[0] for chunk in chunks for row in chunk.rows] == [
         store for store in STORES if store != STORES[4]
     ]
-    assert len(pieces) == pieces[0].chunks
+    assert len(chunks) == chunks[0].chunks
 
-    # one that was named is missing
+    # a store that the request names must exist
     harness.publisher.reports.clear()
     await ask(harness, replace(PART, store_ids=(STORES[4],)))
     assert "is unknown" in harness.reason()
 
 
-async def test_a_time_that_cannot_be_fails_before_any_part_is_asked_for(harness: Harness) -> None:
+async def test_an_impossible_time_range_fails_before_any_part_is_requested(
+    harness: Harness,
+) -> None:
     await ask(harness, FleetRequest(REPORT, reference_time=NOW, spec=ReportSpec(start=NOW)))
     assert "is not before the end" in harness.reason()
     assert harness.requested_parts() == []
 
 
-async def test_parts_are_asked_for_in_the_form_of_the_whole(harness: Harness) -> None:
+async def test_parts_are_requested_in_the_form_of_the_whole_report(harness: Harness) -> None:
     form = ReportSpec(start=NOW - DAY, exact=True)
     await ask(harness, FleetRequest(REPORT, reference_time=NOW, spec=form))
     assert {part.spec for part in harness.requested_parts()} == {form}
     assert len(harness.requested_parts()) == PARTITIONS
 
 
-async def test_a_query_is_asked_and_told_on_its_own_topics(harness: Harness) -> None:
+async def test_a_query_is_requested_and_answered_on_its_own_topics(harness: Harness) -> None:
     for request, partition in ((FleetRequest(REPORT, reference_time=NOW), 1), (PART, 1)):
         message = FakeMessage(
             encode_request(request), topic=STORE_QUERIES.name, partition=partition
@@ -468,15 +472,17 @@ async def test_a_query_is_asked_and_told_on_its_own_topics(harness: Harness) -> 
         await settle()
         await agent
 
-    assert {passed.topic for passed in harness.publisher.forwarded} == {STORE_QUERIES.name}
+    assert {forwarded.topic for forwarded in harness.publisher.forwarded} == {STORE_QUERIES.name}
     assert set(harness.publisher.topics) == {QUERY_RESULTS.name}
     assert [event.status for event in harness.publisher.reports] == ["running", "running"]
 
 
 @pytest.mark.parametrize("named", [False, True])
-async def test_a_store_whose_polls_are_gone_is_named(harness: Harness, named: bool) -> None:
+async def test_a_store_whose_polls_are_no_longer_kept_is_named(
+    harness: Harness, named: bool
+) -> None:
     store = STORES[1]
-    # in one slot with the only poll of this store
+    # a poll of that time would be in the same slot as the only poll of this store
     old = NOW - 3 * HOUR - 64 * WEEK
     for other in STORES:
         if other != store:
@@ -486,9 +492,9 @@ async def test_a_store_whose_polls_are_gone_is_named(harness: Harness, named: bo
         harness, FleetPartRequest(REPORT, 1, 1, old, NOW, tuple(STORES[:3]) if named else None)
     )
 
-    (told,) = harness.publisher.reports
-    assert told.status == "failed"
-    assert told.reason == (
+    (report_event,) = harness.publisher.reports
+    assert report_event.status == "failed"
+    assert report_event.reason == (
         f"store {store}: the polls of that time are no longer kept: the store has polls more than "
         "STORE_UPTIME_RETENTION newer"
     )

@@ -1,4 +1,4 @@
-"""Records into the table: what is applied, what is refused, and when an event is acknowledged."""
+"""Ingestion applies, rejects or forwards each source record, and then acknowledges its event."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ STATUS_0 = TopicPartition("store-status", 0)
 
 
 def owning_all(**overrides: Any) -> Harness:
-    """A worker that owns every partition, without stores."""
+    """Return a worker that owns every partition, without stores."""
     return Harness(dict.fromkeys(range(PARTITIONS), ()), **overrides)
 
 
@@ -143,7 +143,7 @@ async def test_a_table_that_fails_ends_the_worker_with_the_event_unacknowledged(
     assert harness.owned_partitions.completed == []
 
 
-async def test_polls_that_are_there_already_write_nothing(harness: Harness) -> None:
+async def test_polls_that_the_table_already_has_write_nothing(harness: Harness) -> None:
     events = await harness.deliver(GOOD, GOOD)
 
     assert len(harness.facts.writes) == 1
@@ -169,7 +169,7 @@ BAD_POLLS = {
 
 
 @pytest.mark.parametrize("value", BAD_POLLS.values(), ids=BAD_POLLS)
-async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
+async def test_an_invalid_record_becomes_a_dead_letter_and_the_next_one_is_applied(
     harness: Harness, value: bytes | None
 ) -> None:
     bad, good = await harness.deliver(value, GOOD)
@@ -187,7 +187,7 @@ async def test_what_cannot_be_used_becomes_a_dead_letter_and_the_rest_goes_on(
     assert harness.failures.errors == []
 
 
-async def test_a_refused_event_is_acknowledged_when_its_dead_letter_is_stored(
+async def test_the_event_of_a_rejected_record_is_acknowledged_when_its_dead_letter_is_stored(
     harness: Harness,
 ) -> None:
     harness.publisher.sends.at_once = False
@@ -237,7 +237,7 @@ async def test_a_partly_bad_batch_waits_for_its_writes_and_for_its_dead_letter(
     assert event.acks == 1
 
 
-async def test_the_tolerance_counts_from_the_time_that_the_broker_took_the_record(
+async def test_the_tolerance_counts_from_the_time_that_the_broker_appended_the_record(
     harness: Harness,
 ) -> None:
     edge = NOW + SETTINGS.future_tolerance
@@ -251,7 +251,7 @@ async def test_the_tolerance_counts_from_the_time_that_the_broker_took_the_recor
     assert [dead_letter.source["offset"] for dead_letter in harness.publisher.dead_letters] == [1]
 
 
-async def test_a_replay_refuses_what_was_refused_before(harness: Harness) -> None:
+async def test_a_replay_rejects_the_same_polls_as_before(harness: Harness) -> None:
     value = encode_poll_batch(STORE, [(NOW + HOUR, True)])
     then, later = events_of(value, value)
     later.message.timestamp += 2 * HOUR / SECOND
@@ -266,13 +266,13 @@ async def test_a_replay_refuses_what_was_refused_before(harness: Harness) -> Non
     assert harness.polls(STORE) == poll_set([(NOW + HOUR, True)])
 
 
-async def test_a_refused_poll_is_never_the_newest(harness: Harness) -> None:
+async def test_a_rejected_poll_is_never_the_newest(harness: Harness) -> None:
     await harness.deliver(encode_poll_batch(STORE, [(NOW, True), (NOW + 9 * HOUR, True)]))
 
-    assert [note.newest_poll for note in harness.owned_partitions.applied] == [NOW]
+    assert [applied.newest_poll for applied in harness.owned_partitions.applied] == [NOW]
 
 
-async def test_an_error_nobody_thought_of_is_a_dead_letter(
+async def test_a_record_that_causes_an_unexpected_error_is_a_dead_letter(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def decode(_value: bytes) -> None:
@@ -292,8 +292,8 @@ async def test_an_error_nobody_thought_of_is_a_dead_letter(
 # -- several records in one event
 
 
-def pings(count: int, *stores: str) -> list[bytes]:
-    """Single polls of the stores in turn, a minute apart, the last one at NOW."""
+def single_polls(count: int, *stores: str) -> list[bytes]:
+    """Encode single polls of the stores in turn, a minute apart, the last one at `NOW`."""
     return [
         encode_poll_batch(
             stores[number % len(stores)], [(NOW - (count - 1 - number) * MINUTE, True)]
@@ -302,11 +302,11 @@ def pings(count: int, *stores: str) -> list[bytes]:
     ]
 
 
-async def test_a_run_writes_each_store_once(harness: Harness) -> None:
+async def test_a_chunk_writes_each_store_once(harness: Harness) -> None:
     one, two, three = (store_in(0, number) for number in range(3))
-    run = chunk_of(*pings(30, one, two, three))
+    chunk = chunk_of(*single_polls(30, one, two, three))
 
-    await harness.run(run)
+    await harness.run(chunk)
 
     assert len(harness.facts.writes) == 3
     assert [len(harness.polls(store)) for store in (one, two, three)] == [10, 10, 10]
@@ -316,32 +316,34 @@ async def test_a_run_writes_each_store_once(harness: Harness) -> None:
     assert harness.owned_partitions.completed == [(0, "store-status", 0)]
     assert harness.owned_partitions.partitions[0].applied("store-status") == 30
     assert harness.commit_tracker.offset(STATUS_0) == 30
-    assert run.acks == 1
+    assert chunk.acks == 1
 
 
-async def test_a_run_of_pings_a_store_each_costs_a_write_each(harness: Harness) -> None:
+async def test_a_chunk_with_one_poll_of_each_store_costs_one_write_for_each(
+    harness: Harness,
+) -> None:
     stores = [store_in(0, number) for number in range(100)]
 
-    await harness.run(chunk_of(*pings(100, *stores)))
+    await harness.run(chunk_of(*single_polls(100, *stores)))
 
     assert len(harness.facts.writes) == 100
 
 
-async def test_a_bad_record_in_a_run_refuses_no_other(harness: Harness) -> None:
+async def test_a_bad_record_in_a_chunk_rejects_no_other(harness: Harness) -> None:
     ahead = encode_poll_batch(STORE, [(NOW + 9 * HOUR, True)])
-    run = chunk_of(GOOD, b"{", ahead, encode_poll_batch(STORE, [(NOW, False)]))
+    chunk = chunk_of(GOOD, b"{", ahead, encode_poll_batch(STORE, [(NOW, False)]))
 
-    await harness.run(run)
+    await harness.run(chunk)
 
     assert harness.polls(STORE) == poll_set([(NOW - MINUTE, True), (NOW, False)])
     assert [dead_letter.source["offset"] for dead_letter in harness.publisher.dead_letters] == [
         1,
         2,
     ]
-    assert run.acks == 1
+    assert chunk.acks == 1
 
 
-async def test_one_record_too_many_for_a_week_refuses_no_other_of_its_store(
+async def test_one_record_too_many_for_a_week_rejects_no_other_of_its_store(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("stream_app.domain.poll_buckets.MAX_BATCH_WEEK_POLLS", 50)
@@ -356,13 +358,14 @@ async def test_one_record_too_many_for_a_week_refuses_no_other_of_its_store(
     assert "in one week" in dead_letter.reason
 
 
-async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belongs(
+async def test_a_chunk_counts_as_applied_when_its_forwarded_records_are_acknowledged(
     harness: Harness,
 ) -> None:
     harness.publisher.sends.at_once = False
-    run = chunk_of(GOOD, encode_poll_batch(store_in(2), [(NOW, True)]), *pings(2, STORE))
+    wrong_partition = encode_poll_batch(store_in(2), [(NOW, True)])
+    chunk = chunk_of(GOOD, wrong_partition, *single_polls(2, STORE))
 
-    await harness.run(run)
+    await harness.run(chunk)
 
     assert len(harness.polls(STORE)) == 2
     assert harness.publisher.forwarded == [
@@ -370,19 +373,19 @@ async def test_a_run_counts_as_applied_when_what_it_passed_on_is_where_it_belong
             "store-status",
             2,
             store_in(2),
-            run.message.records[1].value,
+            chunk.message.records[1].value,
             ((ORIGIN_HEADER, encode_origin(RecordOrigin(NOW // 1000, 0, 1))),),
         )
     ]
     assert harness.owned_partitions.partitions[0].applied("store-status") == 0
-    assert run.acks == 0
+    assert chunk.acks == 0
     harness.publisher.sends.arrive()
     await settle()
     assert harness.owned_partitions.partitions[0].applied("store-status") == 4
-    assert run.acks == 1
+    assert chunk.acks == 1
 
 
-async def test_of_zones_in_a_run_the_last_one_wins(harness: Harness) -> None:
+async def test_the_last_timezone_of_a_store_in_a_chunk_wins(harness: Harness) -> None:
     zones = ["UTC", "Asia/Gaza", "Europe/Paris"]
 
     await harness.run(
@@ -393,18 +396,20 @@ async def test_of_zones_in_a_run_the_last_one_wins(harness: Harness) -> None:
     assert harness.fact(TIMEZONE_TAG, STORE) == b"Europe/Paris"
 
 
-async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(harness: Harness) -> None:
-    room = asyncio.Event()
+async def test_no_record_is_applied_while_too_much_waits_for_the_changelog(
+    harness: Harness,
+) -> None:
+    capacity = asyncio.Event()
 
     async def wait(*_: Any, **__: Any) -> None:
-        await room.wait()
+        await capacity.wait()
 
     harness.facts.wait_for_capacity = wait  # type: ignore[method-assign]
     (event,) = events_of(GOOD)
     running = asyncio.create_task(harness.run(event))
     await settle()
     assert harness.facts.writes == []
-    room.set()
+    capacity.set()
     await running
 
     assert len(harness.facts.writes) == 1
@@ -413,7 +418,7 @@ async def test_no_record_is_taken_while_too_much_waits_for_the_changelog(harness
 # -- a record on a partition that does not own its store
 
 
-async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(harness: Harness) -> None:
+async def test_a_record_on_a_wrong_partition_is_forwarded_and_not_applied(harness: Harness) -> None:
     store = store_in(2)
     value = orjson.dumps({"store_id": store.upper(), "polls": [[NOW, 1]]})
 
@@ -429,7 +434,7 @@ async def test_a_record_on_a_wrong_partition_is_passed_on_and_not_applied(harnes
     assert harness.owned_partitions.applied == [Applied(0, set())]
 
 
-async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_belong(
+async def test_many_records_are_forwarded_at_once_and_count_when_they_are_acknowledged(
     harness: Harness,
 ) -> None:
     harness.publisher.sends.at_once = False
@@ -447,7 +452,7 @@ async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_
     await settle()
     assert harness.owned_partitions.completed[1:] == [(0, "store-status", 1)]
     assert (first.acks, second.acks) == (0, 1)
-    # an event before it is not done with: nothing from there on may be committed
+    # the event before it is still in flight: no offset behind that event may be committed
     assert harness.commit_tracker.offset(STATUS_0) == 0
 
     harness.publisher.sends.arrive()
@@ -457,7 +462,7 @@ async def test_many_are_on_their_way_at_once_and_count_when_they_are_where_they_
     assert harness.owned_partitions.partitions[0].applied("store-status") == 3
 
 
-async def test_a_record_that_cannot_be_passed_on_ends_the_worker(harness: Harness) -> None:
+async def test_a_record_that_cannot_be_forwarded_ends_the_worker(harness: Harness) -> None:
     harness.publisher.sends.next_error = error = OSError("lost")
 
     (event,) = await harness.deliver(encode_poll_batch(store_in(2), [(NOW, True)]))
@@ -467,19 +472,19 @@ async def test_a_record_that_cannot_be_passed_on_ends_the_worker(harness: Harnes
     assert harness.owned_partitions.completed == []
 
 
-@pytest.mark.parametrize("who_refuses", ["the client", "the broker"])
-async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
-    harness: Harness, who_refuses: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("rejected_by", ["the client", "the broker"])
+async def test_a_record_too_large_to_be_forwarded_is_a_dead_letter(
+    harness: Harness, rejected_by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a compressed record may hold more than a plain one: it must not end one worker after another
-    if who_refuses == "the broker":
+    # a compressed record may be larger than a plain one: it must not end one worker after another
+    if rejected_by == "the broker":
         harness.publisher.sends.next_error = MessageSizeTooLargeError()
     else:
 
-        async def pass_on(*_: object) -> None:
+        async def forward(*_: object) -> None:
             raise MessageSizeTooLargeError
 
-        monkeypatch.setattr(harness.publisher, "forward", pass_on)
+        monkeypatch.setattr(harness.publisher, "forward", forward)
 
     bad, good = await harness.deliver(encode_poll_batch(store_in(2), [(NOW, True)]), GOOD)
 
@@ -493,10 +498,10 @@ async def test_a_record_too_large_to_pass_on_is_a_dead_letter(
     assert harness.failures.errors == []
 
 
-async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
+async def test_a_record_of_a_partition_that_is_not_owned_is_left_for_its_next_owner(
     harness: Harness,
 ) -> None:
-    """Faust may hand out records when its recovery was cut off: the table is not whole then."""
+    """Faust may pass records to agents before the table is restored."""
     del harness.owned_partitions.partitions[0]
     (event,) = await harness.deliver(GOOD)
 
@@ -506,15 +511,15 @@ async def test_what_comes_before_a_partition_is_ours_is_left_for_its_next_owner(
     assert event.acks == 1  # for Faust, which would wait for it
 
 
-# -- offsets that were not handed out
+# -- offsets that the consumer did not return
 
 
 def event_at(*offsets: int) -> FakeEvent:
-    """A run of good polls at these offsets."""
+    """Return an event with a chunk of good polls at these offsets."""
     return FakeEvent(FakeChunk(*(FakeMessage(GOOD, offset=offset) for offset in offsets)))
 
 
-async def test_of_every_event_the_offsets_before_its_first_record_are_looked_at(
+async def test_the_gap_before_the_first_record_of_every_event_is_inspected(
     harness: Harness,
 ) -> None:
     await harness.run(event_at(3, 5), event_at(8))
@@ -542,7 +547,7 @@ async def test_a_record_that_was_missed_is_read_again_and_nothing_is_applied_bey
     assert len(harness.facts.writes) == 1
 
 
-async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_next_owner(
+async def test_a_partition_that_is_revoked_while_its_gap_is_inspected_is_left_to_its_next_owner(
     harness: Harness,
 ) -> None:
     harness.gaps.on_lookup = harness.owned_partitions.partitions.clear
@@ -555,7 +560,7 @@ async def test_a_partition_that_goes_while_its_gap_is_looked_at_is_left_to_its_n
     assert event.acks == 1
 
 
-async def test_a_partition_that_comes_back_meanwhile_is_not_the_one_that_was_looked_at(
+async def test_nothing_is_applied_to_a_partition_that_is_adopted_again_while_its_gap_is_inspected(
     harness: Harness,
 ) -> None:
 
@@ -603,7 +608,7 @@ async def test_a_revoked_partition_that_is_read_is_no_fault_of_the_record(harnes
 
 
 async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(harness: Harness) -> None:
-    """As a dead letter it would be lost; unacknowledged it comes again to a worker that can."""
+    """A dead letter would lose the record; without an acknowledgement it is read again later."""
 
     def get(*_: Any, **__: Any) -> bytes:
         raise error
@@ -617,13 +622,13 @@ async def test_a_database_that_cannot_be_read_is_no_fault_of_the_record(harness:
     assert harness.failures.errors == [error]
 
 
-# -- hours and zones
+# -- business hours and timezones
 
 HOURS = [(0, "09:00", "17:00"), (1, "22:00", "02:00")]
 
 
 @pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
-async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
+async def test_the_last_record_wins_and_one_that_is_read_again_writes_nothing(
     harness: Harness, spec: TopicSpec
 ) -> None:
     if spec is STORE_TIMEZONES:
@@ -644,10 +649,10 @@ async def test_the_last_record_wins_and_one_that_comes_again_writes_nothing(
     assert harness.owned_partitions.completed == [(0, spec.name, offset) for offset in (0, 1, 0, 1)]
 
 
-async def test_the_same_hours_told_again_are_written_with_their_newer_record(
+async def test_the_same_hours_in_a_newer_record_are_written_with_its_revision(
     harness: Harness,
 ) -> None:
-    """Or an older record, that is forwarded only now, would replace them."""
+    """Otherwise an older record that is forwarded only now would replace them."""
     same = encode_hours(STORE, HOURS)
     await harness.deliver(same, same, spec=STORE_BUSINESS_HOURS)
 
@@ -657,22 +662,22 @@ async def test_the_same_hours_told_again_are_written_with_their_newer_record(
 
 
 def forwarded(value: bytes, origin: RecordOrigin, *, at: int, offset: int) -> FakeEvent:
-    """A record of hours that a worker forwarded at a time in ms."""
+    """Return an event with a record of hours that a worker forwarded at a time in ms."""
     header = (ORIGIN_HEADER, encode_origin(origin))
     name = STORE_BUSINESS_HOURS.name
     message = FakeMessage(value, name, offset=offset, timestamp=at / 1000, headers=[header])
     return FakeEvent(message)
 
 
-@pytest.mark.parametrize(("taken", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
-async def test_a_forwarded_record_counts_if_the_broker_took_it_later(
-    harness: Harness, taken: int, counts: bool
+@pytest.mark.parametrize(("appended", "counts"), [(4_999, False), (5_000, False), (5_001, True)])
+async def test_a_forwarded_record_counts_if_the_broker_appended_it_later(
+    harness: Harness, appended: int, counts: bool
 ) -> None:
-    told, passed_on = encode_hours(STORE, HOURS), encode_hours(STORE, [])
-    own = FakeEvent(FakeMessage(told, STORE_BUSINESS_HOURS.name, offset=3, timestamp=5.0))
-    late = forwarded(passed_on, RecordOrigin(taken, 2, 70), at=9_000, offset=4)
+    own_value, late_value = encode_hours(STORE, HOURS), encode_hours(STORE, [])
+    own = FakeEvent(FakeMessage(own_value, STORE_BUSINESS_HOURS.name, offset=3, timestamp=5.0))
+    late = forwarded(late_value, RecordOrigin(appended, 2, 70), at=9_000, offset=4)
 
-    # read again from the beginning, all is as it was
+    # the second reading from the beginning changes nothing
     await harness.run(own, late, own, late, spec=STORE_BUSINESS_HOURS)
 
     assert harness.fact(HOURS_TAG, STORE) == encode_rows([] if counts else HOURS)
@@ -680,7 +685,7 @@ async def test_a_forwarded_record_counts_if_the_broker_took_it_later(
     assert late.acks == 2
 
 
-async def test_a_store_may_be_known_by_a_forwarded_record_first(harness: Harness) -> None:
+async def test_the_first_record_of_a_store_may_be_a_forwarded_one(harness: Harness) -> None:
     first = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
 
     await harness.run(first, spec=STORE_BUSINESS_HOURS)
@@ -689,7 +694,7 @@ async def test_a_store_may_be_known_by_a_forwarded_record_first(harness: Harness
     assert harness.owned_partitions.applied == [Applied(0, {KEY})]
 
 
-async def test_hours_of_an_earlier_version_are_replaced_by_whatever_comes(harness: Harness) -> None:
+async def test_hours_of_an_earlier_version_are_replaced_by_any_record(harness: Harness) -> None:
     harness.facts.content[0, KEY + HOURS_TAG] = encode_rows(HOURS)
     harness.owned_partitions.own(0, KEY)
     late = forwarded(encode_hours(STORE, []), RecordOrigin(7, 2, 70), at=9, offset=0)
@@ -702,7 +707,7 @@ async def test_hours_of_an_earlier_version_are_replaced_by_whatever_comes(harnes
 @pytest.mark.parametrize(
     "row", [[7, "09:00", "17:00"], [0, "09:00", "25:00"], [0, "nine", "17:00"], [0, "09:00"], 1]
 )
-async def test_hours_with_one_bad_row_are_refused_as_a_whole(harness: Harness, row: Any) -> None:
+async def test_hours_with_one_bad_row_are_rejected_as_a_whole(harness: Harness, row: Any) -> None:
     good = encode_hours(STORE, HOURS)
     bad = orjson.dumps({"store_id": STORE, "hours": [[2, "09:00", "17:00"], row]})
 
@@ -722,10 +727,10 @@ async def test_hours_are_stored_without_the_spaces_around_them(harness: Harness)
 
 
 @pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
-async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_origin(
+async def test_hours_and_timezones_on_a_wrong_partition_are_forwarded_with_their_origin(
     harness: Harness, spec: TopicSpec
 ) -> None:
-    """The key is not the store's: compaction would remove what counts for what was passed on."""
+    """The key is not that of the store, because compaction would then remove the newer record."""
     store = store_in(1)
     value = encode_timezone(store, "UTC") if spec is STORE_TIMEZONES else encode_hours(store, HOURS)
     claimed = (ORIGIN_HEADER, encode_origin(RecordOrigin(1, 3, 1)))
@@ -741,7 +746,7 @@ async def test_hours_and_zones_on_a_wrong_partition_are_passed_on_with_their_ori
 
 
 @pytest.mark.parametrize("spec", [STORE_BUSINESS_HOURS, STORE_TIMEZONES])
-async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(
+async def test_invalid_hours_or_timezones_become_dead_letters(
     harness: Harness, spec: TopicSpec
 ) -> None:
     events = await harness.deliver(b"{}", None, b"", GOOD, spec=spec)
@@ -750,7 +755,7 @@ async def test_what_is_no_hours_or_zone_becomes_a_dead_letter(
     assert [event.acks for event in events] == [1] * 4
 
 
-async def test_the_newest_poll_of_each_store_is_noted(harness: Harness) -> None:
+async def test_the_newest_poll_of_each_store_is_recorded(harness: Harness) -> None:
     harness.latest.adopt(0, {KEY: (NOW - HOUR) << 1 | 1})
 
     await harness.deliver(
@@ -762,11 +767,11 @@ async def test_the_newest_poll_of_each_store_is_noted(harness: Harness) -> None:
     assert harness.latest._known[0] == {KEY: NOW << 1}
 
 
-# -- the most stores
+# -- the limit of stores
 
 
 @pytest.mark.parametrize("spec", [STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES])
-async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
+async def test_a_new_store_beyond_the_limit_is_a_dead_letter_and_other_stores_go_on(
     spec: TopicSpec,
 ) -> None:
     harness = owning_all(max_stores=5)
@@ -778,7 +783,7 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
         STORE_BUSINESS_HOURS.name: lambda store: encode_hours(store, []),
         STORE_TIMEZONES.name: lambda store: encode_timezone(store, "UTC"),
     }[spec.name]
-    # two are new and fit, one of them twice; two do not
+    # two new stores are within the limit, one of them twice; two are beyond it
     names = [stores[1], stores[0], stores[2], stores[1], stores[3], stores[4]]
     await harness.run(chunk_of(*map(values, names), topic=spec.name), spec=spec)
 
@@ -790,7 +795,7 @@ async def test_a_new_store_beyond_the_most_is_a_dead_letter_and_others_go_on(
     assert {key[:16] for _, key in harness.facts.content} == set(map(store_key, stores[:3]))
 
 
-def test_workers_let_in_a_hundredth_more_than_the_api() -> None:
+def test_workers_accept_one_percent_more_stores_than_the_api() -> None:
     assert max_accepted_stores(settings_with(max_stores=1_000_000)) == 1_010_000
     assert max_accepted_stores(settings_with(max_stores=3)) == 3
 
@@ -798,10 +803,10 @@ def test_workers_let_in_a_hundredth_more_than_the_api() -> None:
 # -- polls that no report can ever see
 
 EARLY = 1_785_000_000_000
-"""Milliseconds of 2026 where microseconds belong."""
+"""An instant of 2026 in milliseconds, which is of 1970 if it is read as microseconds."""
 
 
-async def test_a_wrong_unit_is_refused_with_a_guess(harness: Harness) -> None:
+async def test_a_poll_with_a_wrong_unit_is_rejected_with_a_guess(harness: Harness) -> None:
     await harness.deliver(encode_poll_batch(STORE, [(EARLY, True), (NOW, True)]))
     assert harness.polls(STORE) == poll_set([(NOW, True)])
     (dead_letter,) = harness.publisher.dead_letters
@@ -812,7 +817,7 @@ async def test_a_wrong_unit_is_refused_with_a_guess(harness: Harness) -> None:
     )
 
 
-async def test_a_clock_that_was_never_set_makes_no_store(harness: Harness) -> None:
+async def test_a_poll_of_a_clock_that_was_never_set_makes_no_store(harness: Harness) -> None:
     (event,) = await harness.deliver(encode_poll(STORE, 5 * SECOND, active=True))
     assert event.acks == 1
     assert not harness.facts.content
@@ -820,7 +825,7 @@ async def test_a_clock_that_was_never_set_makes_no_store(harness: Harness) -> No
 
 
 OLD = 64 * WEEK
-"""In the slot of now, and longer ago than the retention."""
+"""An age beyond the retention, at which a poll has the same slot as a poll of `NOW`."""
 
 
 def hourly(start: int, count: int) -> list[tuple[int, bool]]:
@@ -867,7 +872,9 @@ async def test_old_polls_of_another_slot_are_kept(harness: Harness, weeks: int) 
     assert sum(len(value or b"") for value in harness.facts.content.values()) == before + 40 * 8
 
 
-async def test_of_many_records_each_keeps_its_own_late_polls(harness: Harness) -> None:
+async def test_each_of_many_records_with_late_polls_is_a_dead_letter_of_its_own(
+    harness: Harness,
+) -> None:
     old = [encode_poll_batch(STORE, hourly(NOW - OLD - n * DAY, 3)) for n in range(3)]
     mixed = encode_poll_batch(STORE, [*hourly(NOW, 3), (NOW - OLD, False)])
     await harness.run(chunk_of(*old, GOOD, mixed))
@@ -879,7 +886,9 @@ async def test_of_many_records_each_keeps_its_own_late_polls(harness: Harness) -
     assert harness.polls(STORE) == poll_set([*hourly(NOW, 3), (NOW - MINUTE, True)])
 
 
-async def test_the_order_decides_who_tells_and_not_what_is_kept(harness: Harness) -> None:
+async def test_the_order_decides_how_old_polls_are_counted_and_not_which_are_kept(
+    harness: Harness,
+) -> None:
     old = encode_poll_batch(STORE, hourly(NOW - OLD, 40))
     new = encode_poll_batch(STORE, hourly(NOW, 40))
     other = owning_all()
@@ -888,7 +897,7 @@ async def test_the_order_decides_who_tells_and_not_what_is_kept(harness: Harness
     await other.deliver(new)
     await other.deliver(old)
     assert harness.facts.content == other.facts.content
-    # what much newer polls replace was there to be seen until then
+    # polls that much newer ones replace were in reports until then
     assert (dropped(harness, "late"), dropped(harness, "expired")) == (0, 40)
     assert (dropped(other, "late"), dropped(other, "expired")) == (40, 0)
 
@@ -904,10 +913,10 @@ async def test_many_late_records_are_one_line_a_minute(
     assert "rejected store-status" not in caplog.text
 
 
-# -- zones that are none
+# -- unknown timezones
 
 
-async def test_a_name_that_is_no_zone_is_told_once_a_store(
+async def test_an_unknown_timezone_is_logged_once_for_each_store(
     harness: Harness, caplog: pytest.LogCaptureFixture
 ) -> None:
     value = encode_timezone(STORE, "america/new_york")

@@ -1,4 +1,4 @@
-"""Report requests: each ends exactly one way, and is acknowledged when that is in Kafka."""
+"""Each report request ends in exactly one way, and is acknowledged when its result is in Kafka."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SHORT_DEADLINE = 20_000  # µs
 
 
 def owning(**overrides: Any) -> Harness:
-    """A worker that owns partition 0 with one store in it."""
+    """Return a worker that owns partition 0 with one store in it."""
     return Harness({0: [STORE]}, **overrides)
 
 
@@ -88,7 +88,7 @@ async def test_the_figures_come_from_the_table(harness: Harness) -> None:
         "hours_version": hours_version(None),
         **common_provenance(harness.settings),
         "polls_counted": 2,
-        # each poll speaks for two hours, and the second one only for half an hour yet
+        # a poll covers two hours; of the second one only half an hour has passed
         "coverage": round(2 / 168, 6),
         "input_offsets": {spec.name: {"0": 0} for spec in SOURCE_TOPICS},
         "columns": CSV_HEADER,
@@ -97,7 +97,7 @@ async def test_the_figures_come_from_the_table(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("of_an_earlier_version", [False, True])
-async def test_hours_and_zone_come_from_the_table(
+async def test_hours_and_timezone_come_from_the_table(
     harness: Harness, of_an_earlier_version: bool
 ) -> None:
     harness.add_polls(0, STORE, (NOW - WEEK - MINUTE, True))
@@ -148,7 +148,7 @@ async def test_a_result_that_is_not_stored_ends_the_worker(harness: Harness) -> 
     assert harness.failures.errors == [error]
 
 
-async def test_a_broker_that_takes_nothing_ends_the_worker(
+async def test_a_broker_that_accepts_no_record_ends_the_worker(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = OSError("full")
@@ -166,7 +166,9 @@ async def test_a_broker_that_takes_nothing_ends_the_worker(
 # -- the reference time
 
 
-async def test_without_a_time_it_is_the_newest_poll_of_all_stores(harness: Harness) -> None:
+async def test_a_request_without_a_time_refers_to_the_newest_poll_of_all_stores(
+    harness: Harness,
+) -> None:
     harness.applied_offsets.newest = NOW - 3 * DAY
 
     await harness.request(request())
@@ -174,7 +176,7 @@ async def test_without_a_time_it_is_the_newest_poll_of_all_stores(harness: Harne
     assert harness.report()["reference_time"] == format_instant(NOW - 3 * DAY)
 
 
-async def test_the_newest_poll_is_asked_after_catching_up(harness: Harness) -> None:
+async def test_the_newest_poll_is_read_after_catching_up(harness: Harness) -> None:
     harness.applied_offsets.caught_up.clear()
     harness.applied_offsets.newest = NOW - DAY
     await harness.request(request())
@@ -185,7 +187,7 @@ async def test_the_newest_poll_is_asked_after_catching_up(harness: Harness) -> N
     assert harness.report()["reference_time"] == format_instant(NOW - HOUR)
 
 
-async def test_by_the_wall_clock_it_is_the_time_of_the_request() -> None:
+async def test_by_the_wall_clock_the_reference_time_is_that_of_the_request() -> None:
     harness = owning(reference_clock="wall")
     harness.applied_offsets.newest = NOW - 3 * DAY
     harness.now = NOW + SECOND
@@ -205,7 +207,7 @@ async def test_a_time_that_the_request_names_wins(clock: str) -> None:
     assert harness.report()["reference_time"] == format_instant(NOW - 5 * DAY)
 
 
-async def test_no_poll_at_all_and_no_time_named_fails(harness: Harness) -> None:
+async def test_a_request_without_a_time_fails_if_there_is_no_poll(harness: Harness) -> None:
     (event,) = await harness.request(request())
 
     assert "no poll of any store has come in yet" in harness.reason()
@@ -251,7 +253,7 @@ async def test_a_misspelt_field_fails_the_report_and_is_kept(harness: Harness, t
     assert dead_letter.source["topic"] == topic
 
 
-async def test_the_deadline_passes_while_it_waits() -> None:
+async def test_the_deadline_passes_while_a_request_waits() -> None:
     harness = owning(report_deadline=SHORT_DEADLINE)
     harness.applied_offsets.caught_up.clear()
 
@@ -273,7 +275,7 @@ async def test_the_deadline_counts_from_the_first_request(harness: Harness) -> N
     assert "deadline" in harness.reason()
 
 
-async def test_a_request_cannot_put_its_deadline_off() -> None:
+async def test_a_request_cannot_delay_its_deadline() -> None:
     harness = owning(report_deadline=SHORT_DEADLINE)
     harness.applied_offsets.caught_up.clear()
 
@@ -329,10 +331,10 @@ async def test_nothing_is_read_before_the_workers_have_caught_up(harness: Harnes
 
 
 @pytest.mark.parametrize("spec", SOURCE_TOPICS, ids=lambda spec: spec.name)
-async def test_what_a_crashed_owner_had_applied_is_waited_for_here(
+async def test_a_new_owner_waits_until_it_has_applied_what_a_crashed_owner_had_applied(
     harness: Harness, spec: Any
 ) -> None:
-    # its watermark says 5, and everybody has heard it; this owner resumes at what was committed
+    # the last watermark of the crashed owner is 5; this owner resumes at the committed offset, 3
     harness.applied_offsets.end_offsets = {(spec.name, 0): 5, (spec.name, 1): 9}
     harness.owned_partitions.partitions[0].offset_trackers[spec.name] = OffsetTracker(3)
     (event,) = await harness.request(request(reference_time=NOW))
@@ -350,7 +352,7 @@ async def test_what_a_crashed_owner_had_applied_is_waited_for_here(
 
 
 async def test_a_database_that_cannot_be_read_fails_no_report(harness: Harness) -> None:
-    """The worker ends with the request unacknowledged: who owns the partition next answers it."""
+    """The worker ends without an acknowledgement, and the next owner answers the request."""
 
     def get(*_: Any, **__: Any) -> bytes:
         raise error
@@ -367,7 +369,7 @@ async def test_a_database_that_cannot_be_read_fails_no_report(harness: Harness) 
 # -- the partition moves
 
 
-async def test_a_request_whose_partition_is_taken_away_goes_back_with_its_time(
+async def test_a_request_whose_partition_is_revoked_is_sent_again_with_its_time(
     harness: Harness,
 ) -> None:
     harness.applied_offsets.caught_up.clear()
@@ -441,7 +443,7 @@ async def test_the_time_of_the_first_request_is_kept_over_several_moves(harness:
     assert decode_request(again.value).requested_at == NOW - SECOND
 
 
-async def test_a_request_on_a_wrong_partition_is_passed_on(harness: Harness) -> None:
+async def test_a_request_on_a_wrong_partition_is_forwarded(harness: Harness) -> None:
     store = store_in(3)
 
     (event,) = await harness.request(ReportRequest(REPORT, store, NOW - DAY))
@@ -453,10 +455,10 @@ async def test_a_request_on_a_wrong_partition_is_passed_on(harness: Harness) -> 
     assert event.acks == 1
 
 
-# -- what is no request
+# -- invalid requests
 
 
-async def test_what_cannot_be_read_becomes_a_dead_letter(harness: Harness) -> None:
+async def test_a_request_that_cannot_be_read_becomes_a_dead_letter(harness: Harness) -> None:
     harness.publisher.sends.at_once = False
 
     (event,) = await harness.request(b"{}")
@@ -480,7 +482,7 @@ BAD_REQUESTS = {
 
 
 @pytest.mark.parametrize("content", BAD_REQUESTS.values(), ids=BAD_REQUESTS)
-async def test_a_report_whose_id_can_be_read_fails(
+async def test_the_report_of_an_invalid_request_fails_if_its_id_can_be_read(
     harness: Harness, content: dict[str, Any]
 ) -> None:
     harness.publisher.sends.at_once = False
@@ -515,7 +517,7 @@ async def test_a_request_that_breaks_the_decoder_does_not_end_the_worker(
 # -- many at once
 
 
-async def test_one_that_waits_keeps_no_other_back(harness: Harness) -> None:
+async def test_a_request_that_waits_delays_no_other(harness: Harness) -> None:
     harness.applied_offsets.end_offsets = {(STORE_STATUS.name, 0): 0}
     harness.applied_offsets.caught_up.clear()
 
@@ -525,7 +527,7 @@ async def test_one_that_waits_keeps_no_other_back(harness: Harness) -> None:
     assert len(harness.publisher.dead_letters) == 1
 
 
-async def test_so_many_at_once_and_no_more(harness: Harness) -> None:
+async def test_the_number_of_requests_at_once_is_limited(harness: Harness) -> None:
     harness.applied_offsets.caught_up.clear()
     count = MAX_AT_ONCE + 10
 
@@ -539,7 +541,7 @@ async def test_so_many_at_once_and_no_more(harness: Harness) -> None:
     assert [event.acks for event in events] == [1] * count
 
 
-# -- what is told besides the figures
+# -- details besides the figures
 
 
 async def test_details_come_with_the_figures(harness: Harness) -> None:
@@ -549,9 +551,9 @@ async def test_details_come_with_the_figures(harness: Harness) -> None:
         replace(request(reference_time=NOW), details=("windows", "timeline", "days", "incidents"))
     )
 
-    told = harness.report()
-    assert [window["uptime_minutes"] for window in told["windows"]] == [30, 90, 90]
-    assert told["windows"][0] == {
+    report = harness.report()
+    assert [window["uptime_minutes"] for window in report["windows"]] == [30, 90, 90]
+    assert report["windows"][0] == {
         "name": "last_hour",
         "start": format_instant(NOW - HOUR),
         "end": format_instant(NOW),
@@ -561,33 +563,35 @@ async def test_details_come_with_the_figures(harness: Harness) -> None:
         "unknown_downtime_minutes": 0,
         "coverage": 1.0,
     }
-    assert told["windows"][1]["unknown_downtime_minutes"] == 22 * 60
-    assert told["intervals"][-1] == {
+    assert report["windows"][1]["unknown_downtime_minutes"] == 22 * 60
+    assert report["intervals"][-1] == {
         "start": format_instant(NOW - 30 * MINUTE),
         "end": format_instant(NOW),
         "open": True,
         "status": "inactive",
         "counted_as": "inactive",
     }
-    assert told["intervals"][0]["status"] == "unknown"
-    assert sum(day["uptime_minutes"] for day in told["local_days"]) == 90
-    assert [incident["cause"] for incident in told["incidents"]] == ["reported", "silence"]
-    assert told["incidents"][0]["downtime_seconds"] == 1800.0
-    assert told["incidents"][0]["unknown_downtime_seconds"] == 0.0
-    silence = told["incidents"][1]
+    assert report["intervals"][0]["status"] == "unknown"
+    assert sum(day["uptime_minutes"] for day in report["local_days"]) == 90
+    assert [incident["cause"] for incident in report["incidents"]] == ["reported", "silence"]
+    assert report["incidents"][0]["downtime_seconds"] == 1800.0
+    assert report["incidents"][0]["unknown_downtime_seconds"] == 0.0
+    silence = report["incidents"][1]
     assert silence["unknown_downtime_seconds"] == silence["downtime_seconds"]
-    assert sum(day["unknown_downtime_minutes"] for day in told["local_days"]) == 166 * 60
-    assert [day["whole_day"] for day in told["local_days"]] == [False, *[True] * 6, False]
-    assert told["incidents"][0]["ongoing"] is True
+    assert sum(day["unknown_downtime_minutes"] for day in report["local_days"]) == 166 * 60
+    assert [day["whole_day"] for day in report["local_days"]] == [False, *[True] * 6, False]
+    assert report["incidents"][0]["ongoing"] is True
 
 
-async def test_a_window_that_begins_before_the_time_asked_for_is_not_told(harness: Harness) -> None:
+async def test_a_window_that_begins_before_the_reports_range_is_left_out(
+    harness: Harness,
+) -> None:
     form = ReportSpec(duration=DAY)
     await harness.request(replace(request(reference_time=NOW), spec=form, details=("windows",)))
     assert [window["name"] for window in harness.report()["windows"]] == ["last_hour", "last_day"]
 
 
-async def test_a_timeline_that_fits_no_record_fails(
+async def test_a_timeline_that_is_too_long_for_a_record_fails(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.add_polls(0, STORE, *((NOW - number * MINUTE, number % 2 == 0) for number in range(20)))
@@ -598,7 +602,7 @@ async def test_a_timeline_that_fits_no_record_fails(
     assert "ask for a shorter time" in harness.reason()
 
 
-async def test_of_many_incidents_the_newest_are_told(
+async def test_the_newest_of_many_incidents_are_in_the_report(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     harness.add_polls(0, STORE, *((NOW - number * MINUTE, number % 2 == 0) for number in range(20)))
@@ -616,13 +620,15 @@ async def test_a_report_may_be_of_any_time(harness: Harness) -> None:
 
     await harness.request(replace(request(reference_time=NOW - 5 * DAY), spec=form))
 
-    told = harness.report()
-    # the poll of twenty days ago is beyond the lookback: before the first one the default counts
-    assert (told["uptime_seconds"], told["downtime_seconds"]) == (0.0, 10 * DAY / SECOND)
-    assert (told["polls_counted"], told["start"]) == (1, format_instant(NOW - 15 * DAY))
+    report = harness.report()
+    # the poll of twenty days ago is beyond the lookback: until the other one the default counts
+    assert (report["uptime_seconds"], report["downtime_seconds"]) == (0.0, 10 * DAY / SECOND)
+    assert (report["polls_counted"], report["start"]) == (1, format_instant(NOW - 15 * DAY))
 
 
-async def test_a_name_that_is_no_zone_is_told_beside_the_default_one(harness: Harness) -> None:
+async def test_an_unknown_timezone_is_in_the_report_beside_the_default_one(
+    harness: Harness,
+) -> None:
     name = "america/new_york"
     harness.facts.content[0, KEY + TIMEZONE_TAG] = encode_fact(Revision(1, 0), name.encode())
     await harness.request(ReportRequest(REPORT, STORE, NOW))
@@ -632,7 +638,7 @@ async def test_a_name_that_is_no_zone_is_told_beside_the_default_one(harness: Ha
 
 
 @pytest.mark.parametrize("name", [None, b"America/New_York"])
-async def test_a_zone_that_is_one_or_none_at_all_is_not_unknown(
+async def test_a_valid_timezone_or_none_at_all_is_not_an_unknown_one(
     harness: Harness, name: bytes | None
 ) -> None:
     if name is not None:

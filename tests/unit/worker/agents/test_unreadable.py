@@ -1,4 +1,4 @@
-"""What becomes of a batch that cannot be read: a dead letter, and then the offset moves."""
+"""A batch that cannot be read becomes a dead letter, and then the offset moves."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ def good(spec: TopicSpec, offset: int, value: bytes) -> FakeRecord:
     return FakeRecord(spec.name, value, partition=0, offset=offset, timestamp=NOW // 1000, key=b"k")
 
 
-def handed_out(spec: TopicSpec, *records: Any) -> list[FakeEvent]:
-    """What agents get of the records that a consumer fetched."""
+def events_from(spec: TopicSpec, *records: Any) -> list[FakeEvent]:
+    """Return the events that agents get when a consumer has fetched these records."""
     place = TP(spec.name, 0)
     return [
-        FakeEvent(ChunkMessage(place, run, 1))
-        for _, run in ChunkScheduler().iterate({place: list(records)})
+        FakeEvent(ChunkMessage(place, chunk, 1))
+        for _, chunk in ChunkScheduler().iterate({place: list(records)})
     ]
 
 
 @pytest.mark.parametrize("spec", [STORE_STATUS, STORE_BUSINESS_HOURS, STORE_TIMEZONES])
-async def test_on_a_source_it_is_a_dead_letter_before_anything_is_committed(
+async def test_an_unreadable_source_batch_is_a_dead_letter_before_anything_is_committed(
     spec: TopicSpec,
 ) -> None:
     harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
     harness.publisher.sends.at_once = False
-    events = handed_out(spec, unreadable(spec, 4, 9))
+    events = events_from(spec, unreadable(spec, 4, 9))
     await harness.run(*events, spec=spec)
     (dead_letter,) = harness.publisher.dead_letters
     assert dead_letter.source == {"topic": spec.name, "partition": 0, "offset": 4, "last_offset": 9}
@@ -74,10 +74,10 @@ async def test_on_a_source_it_is_a_dead_letter_before_anything_is_committed(
     assert harness.failures.errors == []
 
 
-async def test_the_records_around_it_are_applied() -> None:
+async def test_the_records_around_an_unreadable_batch_are_applied() -> None:
     harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
     zones = STORE_TIMEZONES
-    events = handed_out(
+    events = events_from(
         zones,
         good(zones, 3, encode_timezone(STORE, "UTC")),
         unreadable(zones, 4, 9),
@@ -89,16 +89,16 @@ async def test_the_records_around_it_are_applied() -> None:
     assert harness.commit_tracker.offset(TopicPartition(zones.name, 0)) == 11
     assert harness.owned_partitions.partitions[0].applied(zones.name) == 11
 
-    polls = handed_out(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
+    polls = events_from(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
     await harness.run(*polls)
     assert len(harness.polls(STORE)) == 1
     assert len(harness.publisher.dead_letters) == 2
 
 
 @pytest.mark.parametrize("spec", [REPORT_REQUESTS, STORE_QUERIES])
-async def test_of_requests_it_is_a_dead_letter_likewise(spec: TopicSpec) -> None:
+async def test_an_unreadable_batch_of_requests_is_a_dead_letter(spec: TopicSpec) -> None:
     harness = Harness({0: [STORE]})
-    events = handed_out(spec, unreadable(spec, 4, 9))
+    events = events_from(spec, unreadable(spec, 4, 9))
     await harness.reports.requests(FakeStream(events))
     await settle()
     (dead_letter,) = harness.publisher.dead_letters
@@ -108,9 +108,9 @@ async def test_of_requests_it_is_a_dead_letter_likewise(spec: TopicSpec) -> None
     assert [event.acks for event in events] == [1]
 
 
-async def test_it_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreadable_batch_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
-    await harness.run(*handed_out(STORE_STATUS, unreadable(STORE_STATUS, 4, 9)))
+    await harness.run(*events_from(STORE_STATUS, unreadable(STORE_STATUS, 4, 9)))
     assert [message for message in caplog.messages if "store-status" in message] == [
         "store-status/0: offsets 4 to 9 cannot be read: unknown codec 5"
     ]
