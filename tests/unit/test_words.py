@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 GLOSSARY = ROOT / "docs" / "glossary.md"
 FOLDERS = ("stream_app", "api", "producers", "benchmarks")
+TESTS = "tests"
 
 NOT_IN_TEXTS = re.compile(
     r"\b("
@@ -61,11 +62,11 @@ NOT_VARIABLES = {"told", "asked", "kept", "found", "there", "wanted"}
 NOT_IN_NAMES = re.compile(r"(?:^|_)(told|taken|whoever|likewise|buried|in_hand|letters?)(?:_|$)")
 
 
-def modules() -> list[str]:
-    """Every module of the product, by its path below the root."""
+def modules(*folders: str) -> list[str]:
+    """Return the path below the root of every module of these folders."""
     return sorted(
         path.relative_to(ROOT).as_posix()
-        for folder in FOLDERS
+        for folder in folders
         for path in (ROOT / folder).rglob("*.py")
         # peers of the benchmarks have environments of their own
         if ".venv" not in path.parts
@@ -73,7 +74,7 @@ def modules() -> list[str]:
 
 
 def offences(source: str) -> Iterator[str]:
-    """What is against the rules in a module, each with its line."""
+    """Yield what is against the rules in a module, each with its line."""
     tree = ast.parse(source)
     yield from in_docstring(1, "the module", ast.get_docstring(tree))
     yield from in_constants(tree.body)
@@ -99,7 +100,7 @@ def in_definition(node: ast.stmt) -> Iterator[str]:
                 yield f"{node.lineno}: the name {name}"
             text = ast.get_docstring(node)
             yield from in_docstring(node.lineno, name, text)
-            if text is not None and NO_VERB.match(text):
+            if text is not None and not is_test(name) and NO_VERB.match(text):
                 yield f"{node.lineno}: the docstring of {name} begins with no verb"
             parameters = node.args
             for argument in (*parameters.posonlyargs, *parameters.args, *parameters.kwonlyargs):
@@ -112,6 +113,11 @@ def in_definition(node: ast.stmt) -> Iterator[str]:
                     yield from in_name(node.lineno, name)
                     if name in NOT_VARIABLES:
                         yield f"{node.lineno}: the name {name}"
+
+
+def is_test(name: str) -> bool:
+    """Check whether a function is a test, whose name is a sentence that its docstring goes on."""
+    return name.startswith("test_")
 
 
 def in_constants(body: list[ast.stmt]) -> Iterator[str]:
@@ -137,7 +143,7 @@ def in_variables(tree: ast.AST) -> Iterator[str]:
 
 
 def pairs_of(body: list[ast.stmt]) -> Iterator[tuple[ast.Assign | ast.AnnAssign, str]]:
-    """Each constant with the string that stands below it."""
+    """Yield each constant with the string that stands below it."""
     for before, after in pairwise(body):
         match before, after:
             case (
@@ -153,6 +159,9 @@ def names_of(node: ast.Assign | ast.AnnAssign) -> list[str]:
 
 
 def in_name(line: int, name: str) -> Iterator[str]:
+    if is_test(name):
+        sentence = name.replace("_", " ")
+        yield from (f"{line}: {name} says {m[1]!r}" for m in NOT_IN_TEXTS.finditer(sentence))
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
     if match := NOT_IN_NAMES.search(re.sub(r"dead_letters?", "", words)):
         yield f"{line}: the name {name}: {match[1]}"
@@ -175,13 +184,19 @@ def offences_in(module: str) -> list[str]:
     return [*offences((ROOT / module).read_text(encoding="utf-8"))]
 
 
+def modules_of_tests() -> list[str]:
+    """Return every module of the tests but this one, which names the bad words."""
+    own = Path(__file__).relative_to(ROOT).as_posix()
+    return [module for module in modules(TESTS) if module != own]
+
+
 def glossary() -> list[list[str]]:
-    """The words of each table of the glossary, in its order."""
+    """Return the words of each table of the glossary, in its order."""
     tables = GLOSSARY.read_text(encoding="utf-8").split("\n## ")[1:]
     return [re.findall(r"^\| ([a-z, ]+) \| (?!meaning)", table, re.MULTILINE) for table in tables]
 
 
-@pytest.mark.parametrize("module", modules())
+@pytest.mark.parametrize("module", [*modules(*FOLDERS), *modules_of_tests()])
 def test_a_module_uses_the_words_of_the_glossary(module: str) -> None:
     assert offences_in(module) == []
 
@@ -214,6 +229,9 @@ def test_a_module_uses_the_words_of_the_glossary(module: str) -> None:
         ("def send():\n    for found in ():\n        pass", "the variable found"),
         ("class Row:\n    def _take(self): ...", "the name _take"),
         ('"""Reads the time zone of a store."""', "says 'time zone'"),
+        ("def test_a_poll_is_told(): ...", "the name test_a_poll_is_told: told"),
+        ("def test_the_time_zone(): ...", "test_the_time_zone says 'time zone'"),
+        ('def test_polls():\n    """As it should."""', "of test_polls begins with 'As'"),
     ],
 )
 def test_an_offence_is_seen(source: str, offence: str) -> None:
@@ -230,6 +248,7 @@ def test_an_offence_is_seen(source: str, offence: str) -> None:
         'LIMIT = 3\n"""Bytes of a dead letter."""',
         'def polls():\n    """Process the polls: each once.\n\n    Raises:\n        No.\n    """',
         'class Row:\n    at: int\n    """The time of the row."""',
+        'def test_polls():\n    """A poll is read once."""',
     ],
 )
 def test_good_words_pass(source: str) -> None:
@@ -246,7 +265,10 @@ def test_the_glossary_has_some_thirty_words_in_their_order() -> None:
 def test_a_word_of_the_glossary_is_used(word: str) -> None:
     """By the code, the topics or the pages; else a reader learns it for nothing."""
     pages = [page for page in (ROOT / "docs").rglob("*.md") if page != GLOSSARY]
-    texts = [path.read_text(encoding="utf-8") for path in [*map(ROOT.joinpath, modules()), *pages]]
+    texts = [
+        path.read_text(encoding="utf-8")
+        for path in [*map(ROOT.joinpath, modules(*FOLDERS)), *pages]
+    ]
     for form in word.split(", "):
         used = re.compile(rf"\b{form.replace(' ', '[ _]?')}", re.IGNORECASE)
         assert any(used.search(text) for text in texts), form
