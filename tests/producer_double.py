@@ -46,18 +46,18 @@ class ProducerDouble:
 
     @property
     def sent(self) -> list[tuple[str, bytes, bytes]]:
-        """Topic, key and value of all records."""
+        """Return topic, key and value of all records."""
         return [(batch.topic, key, value) for batch in self.batches for key, value in batch.records]
 
     async def start(self) -> None:
-        """Nothing is to be done."""
+        """Do nothing: a double needs no connection."""
 
     async def stop(self) -> None:
         """Note that it was stopped."""
         self.stopped = True
 
     def create_batch(self) -> BatchBuilder:
-        """An empty batch."""
+        """Return an empty batch."""
         return BatchBuilder(BATCH_BYTES, 0)
 
     async def send_batch(self, builder: Any, topic: str, *, partition: int) -> asyncio.Future[Any]:

@@ -31,7 +31,7 @@ SETTINGS = Settings.from_environment({}, kafka_bootstrap="127.0.0.1:9")
 
 
 def key_in(partition: int) -> bytes:
-    """A key of a partition."""
+    """Return a key of a partition."""
     return next(
         key
         for key in (str(number).encode() for number in range(1000))

@@ -27,7 +27,7 @@ polls = st.lists(
 
 
 def decoded(polls: pl.DataFrame) -> list[tuple[str, list[tuple[int, bool]]]]:
-    """The store and the polls of each record."""
+    """Return the store and the polls of each record."""
     made = []
     for store_id, value, count in batches(polls, IDS):
         batch, rejected = decode_poll_batch(value)
@@ -39,13 +39,13 @@ def decoded(polls: pl.DataFrame) -> list[tuple[str, list[tuple[int, bool]]]]:
 @given(frames=st.lists(polls, max_size=4))
 def test_batches_are_the_different_polls_of_one_store_each_by_time(frames: list[list[Row]]) -> None:
     made = decoded(join_polls([frame(rows) for rows in frames]))
-    wanted = {(IDS[store], at, up) for rows in frames for store, at, up in rows}
-    assert sorted((store, at, up) for store, batch in made for at, up in batch) == sorted(wanted)
+    expected = {(IDS[store], at, up) for rows in frames for store, at, up in rows}
+    assert sorted((store, at, up) for store, batch in made for at, up in batch) == sorted(expected)
     for _, batch in made:
         assert batch == sorted(batch)
     # an instant is in a record once
-    instants = {(store, at) for store, at, _ in wanted}
-    in_doubt = {(s, at) for s, at in instants if {(s, at, False), (s, at, True)} <= wanted}
+    instants = {(store, at) for store, at, _ in expected}
+    in_doubt = {(s, at) for s, at in instants if {(s, at, False), (s, at, True)} <= expected}
     assert len(made) == len({store for store, _ in instants}) + len({s for s, _ in in_doubt})
 
 
@@ -64,9 +64,9 @@ def test_a_part_of_the_polls_gives_the_batches_of_that_part() -> None:
     """A column that is a part of another one, or of several, has its own bytes."""
     rows = [(store, at, at % 2 > 0) for store in range(3) for at in range(9)]
     polls = join_polls([frame(rows)])
-    wanted = [(IDS[1], [(at, at % 2 > 0) for at in range(3, 9)])]
-    assert decoded(polls.slice(12, 6)) == wanted
-    assert decoded(pl.concat([polls.slice(12, 2), polls.slice(14, 4)], rechunk=False)) == wanted
+    expected = [(IDS[1], [(at, at % 2 > 0) for at in range(3, 9)])]
+    assert decoded(polls.slice(12, 6)) == expected
+    assert decoded(pl.concat([polls.slice(12, 2), polls.slice(14, 4)], rechunk=False)) == expected
 
 
 def test_both_polls_of_a_conflict_are_kept() -> None:

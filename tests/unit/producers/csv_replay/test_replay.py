@@ -1,4 +1,4 @@
-"""What a replay hands over, and what it reads before: counts, whatever the machine."""
+"""Counts what a replay reads ahead, and what it hands over to Kafka."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ async def test_a_pipe_into_which_nobody_writes_holds_up_no_error(
 async def test_rejected_rows_count_as_the_memory_that_they_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a file of long bad rows no more is read ahead than of one of polls."""
+    """A file of long bad rows is read ahead no further than a file of polls."""
     read: list[int] = []
 
     def counted(*arguments: Any) -> Iterator[PollChunk]:
