@@ -45,6 +45,13 @@ class AcknowledgingProducer(ProducerDouble):
         batch.acknowledge()
 
 
+async def replay(files: ReplayFiles) -> Summary:
+    """Replay files, and return the summary."""
+    summary = Summary()
+    await replay_files(files, SETTINGS, view=PlainView(), summary=summary, clock=lambda: BEGIN * 2)
+    return summary
+
+
 def write_files(folder: Path) -> ReplayFiles:
     polls = [
         f"{store},active,{format_instant(BEGIN + number * HOUR)}"
@@ -73,14 +80,7 @@ async def test_a_replay_costs_few_records_bytes_and_batches(
     double = AcknowledgingProducer()
     monkeypatch.setattr(replay_module, "ensure_topics", ensure_topics)
     monkeypatch.setattr(sink_module, "producer", lambda *_args, **_kwargs: double)
-    summary = Summary()
-    await replay_files(
-        write_files(tmp_path),
-        SETTINGS,
-        view=PlainView(),
-        summary=summary,
-        clock=lambda: BEGIN * 2,
-    )
+    summary = await replay(write_files(tmp_path))
     assert summary.complete
     assert summary.sent("polls").acknowledged_rows == POLLS * len(STORES)
     values = [value for topic, _, value in double.sent if topic == STORE_STATUS.name]
@@ -113,13 +113,7 @@ async def test_a_pipe_into_which_nobody_writes_holds_up_no_error(
     try:
         async with asyncio.timeout(20):
             with pytest.raises(BrokerUnavailableError):
-                await replay_files(
-                    ReplayFiles([path]),
-                    SETTINGS,
-                    view=PlainView(),
-                    summary=Summary(),
-                    clock=lambda: BEGIN * 2,
-                )
+                await replay(ReplayFiles([path]))
     finally:
         os.close(writer)
 
@@ -150,11 +144,5 @@ async def test_rejected_rows_count_as_the_memory_that_they_take(
     path = tmp_path / "polls.csv"
     path.write_text("store_id,status,timestamp_utc\n" + ("x" * 50_000 + "\n") * 100)
     with pytest.raises(BrokerUnavailableError):
-        await replay_files(
-            ReplayFiles([path]),
-            SETTINGS,
-            view=PlainView(),
-            summary=Summary(),
-            clock=lambda: BEGIN * 2,
-        )
+        await replay(ReplayFiles([path]))
     assert 20 <= sum(read) <= 24
