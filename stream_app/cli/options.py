@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from stream_app.local.processes.logged_process import PRIVATE
+from stream_app.local.processes.logged_process import PRIVATE_UMASK
 from stream_app.settings import Settings
 from stream_app.settings_table import links_instead_of_settings
 from stream_app.tls import tls_context
@@ -70,7 +70,7 @@ data_dir_option = click.option(
 
 def keep_private() -> None:
     """Make all further files of this process readable by this user alone."""
-    os.umask(PRIVATE)
+    os.umask(PRIVATE_UMASK)
 
 
 def read_settings(**overrides: Any) -> Settings:

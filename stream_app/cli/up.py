@@ -11,7 +11,7 @@ import click
 from stream_app.cli.kafka import nodes_option
 from stream_app.cli.options import FiniteRange, StrictCommand, data_dir_option, keep_private
 from stream_app.local.kafka.choose import existing_nodes
-from stream_app.local.processes.liveness import USUAL, Liveness
+from stream_app.local.processes.liveness import DEFAULT_LIVENESS, Liveness
 from stream_app.local.processes.signals import run_until_signalled
 from stream_app.local.stack import running_stack
 from stream_app.setting_variables import PREFIX
@@ -50,10 +50,11 @@ def _probe_period(_context: click.Context, _option: click.Parameter, seconds: fl
     "--probe-period",
     type=FiniteRange(0),
     callback=_probe_period,
-    default=USUAL.period_seconds,
+    default=DEFAULT_LIVENESS.period_seconds,
     show_default=True,
     help="Seconds between two questions to each process whether it is alive; one that leaves "
-    f"{USUAL.failure_threshold} in a row unanswered is killed and started again. 0: never asked.",
+    f"{DEFAULT_LIVENESS.failure_threshold} in a row unanswered is killed and started again. "
+    "0: never asked.",
 )
 def up(
     *,

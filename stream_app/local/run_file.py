@@ -1,4 +1,4 @@
-"""The file run.json: it says what runs on a data dir, for other commands."""
+"""The file run.json, by which other commands find the stack that runs on a data dir."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 ADDRESS_FILE: Final = "http-address"
 """The file in a worker's folder that holds the address of its server while the worker runs."""
 
-
-_ANYWHERE: Final = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - not bound
+_ALL_INTERFACES: Final = {"": LOOPBACK, "0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - not bound
+"""The addresses that stand for all interfaces, each with one by which this machine reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class RunFile:
     """The running stack of a data dir.
 
     Attributes:
-        pid: process id of the launcher; ending it ends all.
+        pid: process id of the launcher; when it ends, the whole stack ends.
         api: address of the API, such as `http://127.0.0.1:8000`.
         bootstrap: HOST:PORT[,...] of the broker.
     """
@@ -38,12 +38,12 @@ class RunFile:
     bootstrap: str
 
     def save(self, data_dir: Path) -> None:
-        """Write the file whole."""
+        """Write the file; a reader sees the old or the new content, never a part."""
         write_whole(data_dir / RUN_FILE, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def running_stack_of(data_dir: Path) -> RunFile | None:
-    """Read what runs on this data dir; None if nothing runs, or if it is only just starting."""
+    """Read which stack runs on this data dir; None if there is none, or if it is still starting."""
     if not is_locked(data_dir / RUN_LOCK):
         return None
     try:
@@ -53,7 +53,7 @@ def running_stack_of(data_dir: Path) -> RunFile | None:
 
 
 def worker_folder(data_dir: Path, name: str) -> Path:
-    """Name the folder of the worker of this name alone."""
+    """Return the folder that belongs to the worker with this name alone."""
     return data_dir / WORKERS_FOLDER / name
 
 
@@ -66,12 +66,12 @@ def worker_address(data_dir: Path, name: str) -> str | None:
 
 
 def api_address(settings: Settings) -> str:
-    """Find the address of the API: of what runs on the data dir, else of the settings."""
+    """Find the address of the API that runs on the data dir, or else the one in the settings."""
     running = running_stack_of(settings.data_dir.expanduser())
     return running.api if running else configured_address(settings)
 
 
 def configured_address(settings: Settings) -> str:
     """Make the address of an API with these settings, such as `http://127.0.0.1:8000`."""
-    host = _ANYWHERE.get(settings.api_host, settings.api_host)
+    host = _ALL_INTERFACES.get(settings.api_host, settings.api_host)
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.api_port}"

@@ -1,4 +1,4 @@
-"""Broker, workers and API as one process tree."""
+"""Runs broker, workers and API as one process tree."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from stream_app.local.processes.child import ChildProcess
 from stream_app.local.processes.environment import environment_of
 from stream_app.local.processes.file_lock import locked
 from stream_app.local.processes.files import make_private
-from stream_app.local.processes.liveness import USUAL, Liveness
+from stream_app.local.processes.liveness import DEFAULT_LIVENESS, Liveness
 from stream_app.local.processes.ports import free_ports, require_free
-from stream_app.local.processes.supervisor import Supervisor, ending
+from stream_app.local.processes.supervisor import Supervisor, describe_exit
 from stream_app.local.run_file import (
     RunFile,
     configured_address,
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
     from stream_app.settings import Settings
 
-_LOCK_LIMIT: Final = 0.5
-_READY_PAUSE: Final = 0.2
-_PATIENCE: Final = 15.0
-_LAST_WORDS_SECONDS: Final = 3.0
-_WORKER_STOP_LIMIT: Final = 30.0
+_LOCK_SECONDS: Final = 0.5
+_READY_POLL_SECONDS: Final = 0.2
+_PROGRESS_SECONDS: Final = 15.0
+_EXIT_WAIT_SECONDS: Final = 3.0
+_WORKER_STOP_SECONDS: Final = 30.0
 _COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
 
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """The programs of the stack, without their settings, which travel in the environment.
+    """The programs of the stack, which get their settings in environment variables.
 
     Attributes:
         worker: program and arguments of a worker; `--name worker-N` follows.
@@ -59,12 +59,12 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """A stack that is ready.
+    """A running stack whose API has answered that it is ready.
 
     Attributes:
-        settings: the settings of all its processes: broker named, port of the API known.
+        settings: the settings of all its processes, with the broker's address and the API's port.
         api: address of the API, such as `http://127.0.0.1:8000`.
-        supervisor: keeps its processes running.
+        supervisor: the supervisor of its processes.
     """
 
     settings: Settings
@@ -88,45 +88,45 @@ async def running_stack(
     workers: int = 1,
     report: Callable[[str], None],
     programs: Programs | None = None,
-    liveness: Liveness = USUAL,
+    liveness: Liveness = DEFAULT_LIVENESS,
 ) -> AsyncIterator[Stack]:
     """Start broker (unless one is named), topics, workers and API; yield when all is ready.
 
-    Leaving the block stops the API, then the workers, then the broker. Whatever dies or freezes
-    in between is started again. Must run in the main thread.
+    When the block ends, the API is stopped, then the workers, then the broker. Until then every
+    process that dies or freezes is started again. Call it in the main thread only.
 
     Args:
-        settings: `api_port` 0 takes any free port; `replication` above the number of nodes of a
-            local broker is the caller's mistake.
+        settings: the settings; with `api_port` 0 a free port is chosen.
         nodes: 1 or 3 nodes of a local broker; None for as many as the data dir has.
         workers: how many workers, each with its own folder.
-        report: takes one line for the person at every step.
-        programs: other programs than this product's, for tests.
-        liveness: how often the processes are asked whether they are alive.
+        report: gets one line for the person at every step.
+        programs: programs that tests run instead of the product's.
+        liveness: how often the processes are probed.
 
     Raises:
-        PrerequisiteError: the data dir is in use, the port is in use, something to install.
-        BrokerUnavailableError: the broker does not come up.
-        SettingsError: a process does not take its settings.
+        PrerequisiteError: the data dir or the port is in use, something must be installed, or a
+            local broker has fewer nodes than `replication`.
+        BrokerUnavailableError: the broker does not become ready.
+        SettingsError: a process rejects its settings.
     """
     settings = settings.replace(data_dir=settings.data_dir.expanduser().resolve())
     programs = programs or Programs()
-    async with AsyncExitStack() as ends:
+    async with AsyncExitStack() as exit_stack:
         make_private(settings.data_dir, report)
-        await ends.enter_async_context(_sole_user(settings))
+        await exit_stack.enter_async_context(_locked_data_dir(settings))
         settings = _with_api_port(settings)
         supervisor = Supervisor(report, liveness=liveness)
-        settings = await _start_broker(settings, nodes, supervisor, report, ends)
-        # registered after the broker's end, so that it runs before: API, workers, broker
-        ends.push_async_callback(supervisor.stop)
-        ends.callback(report, "stopping")
+        settings = await _start_broker(settings, nodes, supervisor, report, exit_stack)
+        # registered after the stop of the broker, so that it runs before it
+        exit_stack.push_async_callback(supervisor.stop)
+        exit_stack.callback(report, "stopping")
         created = await _create_topics(settings, supervisor)
         if created:
             report(f"created {created} topics")
 
         api = configured_address(settings)
         RunFile(os.getpid(), api, settings.kafka_bootstrap).save(settings.data_dir)
-        ends.callback((settings.data_dir / RUN_FILE).unlink, missing_ok=True)
+        exit_stack.callback((settings.data_dir / RUN_FILE).unlink, missing_ok=True)
         await _start_processes(settings, workers, programs, supervisor, report)
         await _ready_or_failed(api, supervisor, report)
         supervisor.startup_complete()
@@ -134,19 +134,19 @@ async def running_stack(
 
 
 @asynccontextmanager
-async def _sole_user(settings: Settings) -> AsyncIterator[None]:
+async def _locked_data_dir(settings: Settings) -> AsyncIterator[None]:
     data_dir = settings.data_dir
     running = running_stack_of(data_dir)
     who = f": process {running.pid}, {running.api}" if running else ""
     busy = f"`store-uptime up` is already running on the data dir {data_dir}{who}"
-    async with locked(data_dir / RUN_LOCK, limit=_LOCK_LIMIT, busy=busy):
-        # one that was left over from a crash must not speak for this run
+    async with locked(data_dir / RUN_LOCK, limit=_LOCK_SECONDS, busy=busy):
+        # a file that a crashed run has left does not describe this run
         (data_dir / RUN_FILE).unlink(missing_ok=True)
         yield
 
 
 def _with_api_port(settings: Settings) -> Settings:
-    """Choose a port that is free, before anything is started."""
+    """Check that the port of the API is free, or choose one, before anything is started."""
     if settings.api_port == 0:
         return settings.replace(api_port=free_ports(1)[0])
     require_free(
@@ -162,13 +162,13 @@ async def _start_broker(
     nodes: int | None,
     supervisor: Supervisor,
     report: Callable[[str], None],
-    ends: AsyncExitStack,
+    exit_stack: AsyncExitStack,
 ) -> Settings:
     broker = await choose_broker(settings, nodes=nodes, report=report)
     report(f"starting {broker.description}")
     started = await broker.start(tied=True)
     if not started.already_running:
-        ends.push_async_callback(broker.stop)
+        exit_stack.push_async_callback(broker.stop)
         supervisor.watch(*broker.supervised())
     report(f"broker at {started.bootstrap}")
     if 0 < started.nodes < settings.replication:
@@ -180,20 +180,20 @@ async def _start_broker(
 
 
 async def _create_topics(settings: Settings, supervisor: Supervisor) -> int:
-    """Create the topics that are missing; return how many.
+    """Create the topics that are missing; return their number.
 
     Raises:
-        BrokerUnavailableError: no broker answers; where one of ours has ended, with its reason.
+        BrokerUnavailableError: no broker answers; the message has the reason if a node has ended.
     """
     try:
         return await ensure_topics(settings)
     except BrokerUnavailableError:
         for child in supervisor.children:
-            # it may be about to end, and the last line of its log follows a little later
+            # a node may still be ending, and its log is written a little later
             with suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WORDS_SECONDS):
+                async with asyncio.timeout(_EXIT_WAIT_SECONDS):
                     code = await child.wait()
-                reason = f"{child.name} ended ({ending(code)}): {child.last_error_line()}"
+                reason = f"{child.name} ended ({describe_exit(code)}): {child.last_error_line()}"
                 raise BrokerUnavailableError(f"{reason}; log: {child.log}") from None
         raise
 
@@ -216,7 +216,7 @@ async def _start_processes(
                 [*programs.worker, "--name", name],
                 log_dir=log_dir,
                 environment=environment,
-                stop_limit=_WORKER_STOP_LIMIT,
+                stop_limit=_WORKER_STOP_SECONDS,
                 health=partial(worker_address, data_dir, name),
             )
             for name in names
@@ -239,7 +239,7 @@ async def _ready_or_failed(api: str, supervisor: Supervisor, report: Callable[[s
     failure = asyncio.create_task(supervisor.failure())
     try:
         await asyncio.wait((ready, failure), return_when=asyncio.FIRST_COMPLETED)
-        # a failure is raised here, before a readiness that came at the same time
+        # if both have ended, the failure counts
         await (failure if failure.done() else ready)
     finally:
         for task in (ready, failure):
@@ -249,9 +249,9 @@ async def _ready_or_failed(api: str, supervisor: Supervisor, report: Callable[[s
 
 
 async def _until_ready(api: str, report: Callable[[str], None]) -> None:
-    """Wait without an end: reading large tables back takes its time; say so now and then."""
+    """Wait until the API is ready, without a limit: to restore large tables takes long."""
     clock = asyncio.get_running_loop().time
-    next_word = clock() + _PATIENCE
+    next_report = clock() + _PROGRESS_SECONDS
     timeout = aiohttp.ClientTimeout(total=5)
     async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session:
         while True:
@@ -262,7 +262,7 @@ async def _until_ready(api: str, report: Callable[[str], None]) -> None:
                     state = f"answers {response.status}"
             except (aiohttp.ClientError, TimeoutError):
                 state = "does not answer yet"
-            if clock() >= next_word:
+            if clock() >= next_report:
                 report(f"still starting: {api}/readyz {state}")
-                next_word = clock() + _PATIENCE
-            await asyncio.sleep(_READY_PAUSE)
+                next_report = clock() + _PROGRESS_SECONDS
+            await asyncio.sleep(_READY_POLL_SECONDS)

@@ -171,7 +171,7 @@ class Process:
     @property
     def log_start(self) -> int:
         """Return the size that the log had when the running process was started."""
-        return self._child._log_start.size
+        return self._child._log_start.offset
 
     @property
     def log_size(self) -> int:

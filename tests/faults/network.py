@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from stream_app.authority import LOOPBACK
 from stream_app.local.kafka import node as node_module
 from stream_app.local.kafka.node_config import server_properties
-from stream_app.local.kafka.password import accepting
+from stream_app.local.kafka.password import listener_jaas_config
 from stream_app.local.processes.ports import free_ports
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ async def second_network(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Netwo
         protocol = "SASL_PLAINTEXT" if password else "PLAINTEXT"
         lines["listener.security.protocol.map"] += f",BEHIND:{protocol}"
         if password:
-            lines["listener.name.behind.plain.sasl.jaas.config"] = accepting(password)
+            lines["listener.name.behind.plain.sasl.jaas.config"] = listener_jaas_config(password)
         return "".join(f"{name}={value}\n" for name, value in lines.items())
 
     monkeypatch.setattr(node_module, "server_properties", properties)

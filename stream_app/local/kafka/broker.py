@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Started:
-    """A broker that answers.
+class StartedBroker:
+    """A broker that has been started, or that was running already, and answers.
 
     Attributes:
         bootstrap: HOST:PORT[,...] of its nodes.
-        nodes: how many there are; 0 where that is not ours to know.
-        already_running: it ran before, so it is stopped by the process that started it.
+        nodes: the number of nodes; 0 if it is unknown, as for a broker that somebody else runs.
+        already_running: whether it ran before; if so, the process that started it also stops it.
     """
 
     bootstrap: str
@@ -31,8 +31,8 @@ class BrokerStatus:
     """The state of a broker.
 
     Attributes:
-        running: it answers.
-        bootstrap: HOST:PORT[,...] of its nodes; empty where it was never started.
+        running: whether it answers.
+        bootstrap: HOST:PORT[,...] of its nodes; empty if it was never started.
         detail: one line for a person.
     """
 
@@ -49,31 +49,31 @@ class Broker(Protocol):
         """Return the name for people, such as `Kafka 4.3.1 on Java 17`."""
 
     async def prepare(self, report: Callable[[str], None]) -> None:
-        """Fetch what a start needs; after it a start needs no network.
+        """Download what a start needs, so that the start itself needs no network.
 
         Args:
-            report: takes one line for the person where something is fetched.
+            report: gets one line for the person if something is downloaded.
 
         Raises:
-            PrerequisiteError: something to install, or no network.
+            PrerequisiteError: something must be installed, or there is no network.
         """
 
-    async def start(self, *, tied: bool = True) -> Started:
+    async def start(self, *, tied: bool = True) -> StartedBroker:
         """Start it, or find it running, and wait until it answers.
 
         Args:
-            tied: it ends when this process dies; otherwise it goes on until `stop()`.
+            tied: whether it ends when this process dies; otherwise it runs until `stop()`.
 
         Raises:
-            PrerequisiteError: something to install or to free first.
+            PrerequisiteError: something must be installed, or a port must be freed.
             BrokerUnavailableError: it does not come up.
         """
 
     async def stop(self) -> bool:
-        """Stop it; True if something ran. The data stays."""
+        """Stop it, and return True if it ran. Its data stays."""
 
     async def status(self) -> BrokerStatus:
         """Ask whether it runs and answers."""
 
     def supervised(self) -> Sequence[Supervised]:
-        """List its processes, for a supervisor that keeps them running; none where others do."""
+        """List the processes that a supervisor has to keep running; Docker runs its own."""

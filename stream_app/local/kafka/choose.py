@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from stream_app.data_dir import CLUSTER_FILE, DOCKER_FILE
 from stream_app.errors import PrerequisiteError, SettingsError, StoreUptimeError
-from stream_app.local.kafka.broker import BrokerStatus, Started
+from stream_app.local.kafka.broker import BrokerStatus, StartedBroker
 from stream_app.local.kafka.cluster_file import Cluster
 from stream_app.local.kafka.docker import DockerKafka, docker_problem
-from stream_app.local.kafka.jars import INSTALL, KAFKA, cached_jars, trouble_with
+from stream_app.local.kafka.jars import INSTALL, KAFKA, cached_jars, find_jar_problem
 from stream_app.local.kafka.java import NoJava, find_java
 from stream_app.local.kafka.java_cluster import JavaKafkaCluster
 
@@ -39,16 +39,16 @@ class NamedBroker:
     async def prepare(self, report: Callable[[str], None]) -> None:
         """Do nothing: there is nothing to fetch."""
 
-    async def start(self, *, tied: bool = True) -> Started:  # noqa: ARG002 - nothing is started
-        """Return its address; its first client sees whether it answers."""
-        return Started(self._bootstrap, 0, already_running=True)
+    async def start(self, *, tied: bool = True) -> StartedBroker:  # noqa: ARG002 - not started
+        """Return its address, without a check of whether it answers."""
+        return StartedBroker(self._bootstrap, 0, already_running=True)
 
     async def stop(self) -> bool:
         """Do nothing: nothing was started."""
         return False
 
     async def status(self) -> BrokerStatus:
-        """Return the address of the broker, without asking it."""
+        """Return the address of the broker, without a check of whether it answers."""
         return BrokerStatus(running=True, bootstrap=self._bootstrap, detail="named in the settings")
 
 
@@ -58,13 +58,13 @@ async def choose_broker(
     """Choose the broker that these settings name, or a local one, ready to start.
 
     Args:
-        settings: kafka_bootstrap decides; data_dir and cache_dir for a local one.
+        settings: kafka_bootstrap names a broker; data_dir and cache_dir are for a local one.
         nodes: 1 or 3 nodes of a local one; None for as many as the data dir has.
-        report: takes one line for the person.
+        report: gets one line for the person.
 
     Raises:
-        PrerequisiteError: no way to run one; says what to install.
-        SettingsError: security settings without a named broker.
+        PrerequisiteError: no broker can be run; the message says what to install.
+        SettingsError: there are security settings, but no named broker.
     """
     if settings.kafka_bootstrap:
         return NamedBroker(settings.kafka_bootstrap)
@@ -76,27 +76,26 @@ async def choose_local_broker(
 ) -> Broker:
     """Choose a broker on this machine: the one of the data dir, else Docker, else Java.
 
-    Docker runs one node; three nodes run on Java. A Docker that cannot pull the image gives way
-    to Java.
+    Docker runs one node; three nodes run on Java. If Docker cannot pull the image, Java is used.
 
     Raises:
-        PrerequisiteError: no way to run one; says what to install.
-        SettingsError: security settings that a local broker does not serve.
+        PrerequisiteError: no broker can be run; the message says what to install.
+        SettingsError: there are security settings, which a local broker does not support.
     """
     if settings.kafka_security_protocol != "PLAINTEXT":
         raise SettingsError(
             f"STORE_UPTIME_KAFKA_SECURITY_PROTOCOL={settings.kafka_security_protocol} needs "
             "STORE_UPTIME_KAFKA_BOOTSTRAP: to a local broker one logs in without settings"
         )
-    begun = existing_broker(settings, nodes=nodes)
-    if begun is not None:
-        if isinstance(begun, DockerKafka) and (problem := await docker_problem()):
+    existing = existing_broker(settings, nodes=nodes)
+    if existing is not None:
+        if isinstance(existing, DockerKafka) and (problem := await docker_problem()):
             raise PrerequisiteError(
                 f"the data dir {settings.data_dir} was begun with Docker, and {problem}: start "
                 "Docker, or use another --data-dir"
             )
-        await begun.prepare(report)
-        return begun
+        await existing.prepare(report)
+        return existing
     problem = "three nodes run on Java only" if nodes == 3 else await docker_problem()
     if problem is None:
         in_docker = DockerKafka(settings.data_dir)
@@ -122,7 +121,7 @@ def existing_broker(settings: Settings, *, nodes: int | None = None) -> Broker |
     """Find the broker that holds this data dir's data; None in a new data dir.
 
     Raises:
-        PrerequisiteError: it has another number of nodes than is asked for.
+        PrerequisiteError: it has another number of nodes than `nodes`.
     """
     data_dir = settings.data_dir.expanduser()
     if (data_dir / CLUSTER_FILE).exists():
@@ -140,24 +139,24 @@ def existing_broker(settings: Settings, *, nodes: int | None = None) -> Broker |
 
 
 def existing_nodes(settings: Settings) -> int | None:
-    """Count the nodes on Java that this data dir has; None where it has another broker or none.
+    """Count the nodes on Java that this data dir has; None if it has none, or another broker.
 
     Raises:
         PrerequisiteError: cluster.json cannot be read.
     """
-    begun = Cluster.load(settings.data_dir.expanduser())
-    return len(begun.nodes) if begun else None
+    existing = Cluster.load(settings.data_dir.expanduser())
+    return len(existing.nodes) if existing else None
 
 
 async def running_bootstrap(settings: Settings) -> str | None:
-    """Find HOST:PORT[,...] of the named broker, or of the data dir's if it runs and answers."""
+    """Return HOST:PORT[,...] of the named broker, or of the data dir's broker if that answers."""
     if settings.kafka_bootstrap:
         return settings.kafka_bootstrap
     try:
-        begun = existing_broker(settings)
-        status = await begun.status() if begun else None
+        existing = existing_broker(settings)
+        status = await existing.status() if existing else None
     except StoreUptimeError:
-        # the start of the broker says what is wrong with it
+        # a start of the broker reports the error
         return None
     return status.bootstrap if status and status.running else None
 
@@ -167,6 +166,6 @@ async def _missing_for_java(settings: Settings) -> NoJava | None:
     if isinstance(java, NoJava):
         return java
     if shutil.which("mvn") is None and cached_jars(settings.cache_dir) is None:
-        trouble = trouble_with(KAFKA.folder(settings.cache_dir))
-        return NoJava(f"there is no Maven to fetch Kafka: {trouble}", INSTALL)
+        problem = find_jar_problem(KAFKA.folder(settings.cache_dir))
+        return NoJava(f"there is no Maven to fetch Kafka: {problem}", INSTALL)
     return None

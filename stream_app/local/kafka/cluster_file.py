@@ -1,4 +1,4 @@
-"""The file cluster.json: it remembers a local cluster between starts."""
+"""The file cluster.json, which stores the ports and process ids of a local cluster."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Cluster:
 
     @classmethod
     def new(cls, nodes: int) -> Cluster:
-        """Make a cluster that was never started, on ports that are free now."""
+        """Make a new cluster, with ports that are free now."""
         ports = free_ports(2 * nodes)
         return cls(
             _cluster_id(),
@@ -51,10 +51,10 @@ class Cluster:
 
     @classmethod
     def load(cls, data_dir: Path) -> Cluster | None:
-        """Read the cluster of a data dir; None if it was never started.
+        """Read the cluster of a data dir; None if the data dir has no cluster yet.
 
         Raises:
-            PrerequisiteError: the file is there and cannot be read.
+            PrerequisiteError: the file exists and cannot be read.
         """
         path = data_dir / CLUSTER_FILE
         try:
@@ -81,9 +81,9 @@ class Cluster:
         write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
 
     def renew_busy_ports(self) -> None:
-        """Replace every port that another program uses now; only while no node runs.
+        """Replace every port that another program uses now. Call it only while no node runs.
 
-        All nodes read all ports at each start, so a controller's may change too.
+        Every node reads all ports at its start, so the ports of controllers may change too.
         """
         in_use = {port for node in self.nodes for port in (node.port, node.controller_port)}
         for node in self.nodes:
@@ -96,9 +96,9 @@ class Cluster:
 
 
 def _cluster_id() -> str:
-    """Return a random id as Kafka writes them: 22 characters of URL-safe base64."""
+    """Return a random id in Kafka's form: 22 characters of URL-safe base64."""
     while True:
         text = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        # Kafka's tools would take it for an option
+        # Kafka's tools read an argument that begins with - as an option
         if not text.startswith("-"):
             return text

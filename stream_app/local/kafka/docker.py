@@ -13,14 +13,14 @@ from stream_app.authority import LOOPBACK
 from stream_app.data_dir import DOCKER_FILE, KAFKA_FOLDER
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.kafka.local_login import read_password
-from stream_app.local.kafka.broker import BrokerStatus, Started
+from stream_app.local.kafka.broker import BrokerStatus, StartedBroker
 from stream_app.local.kafka.jars import KAFKA_VERSION
 from stream_app.local.kafka.password import make_password
 from stream_app.local.kafka.readiness import answering_nodes, wait_until_answering
 from stream_app.local.processes.file_lock import locked
 from stream_app.local.processes.files import make_folder, write_whole
 from stream_app.local.processes.ports import free_ports, is_free
-from stream_app.local.processes.run_program import Finished, run_program
+from stream_app.local.processes.run_program import ProgramResult, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ async def docker_problem() -> str | None:
 
 
 def compose_file() -> Path:
-    """Find the compose file: beside this module in an installed package, else in the checkout."""
+    """Return the compose file: beside this module in an installed package, else in the checkout."""
     packaged = Path(__file__).with_name(COMPOSE_FILE)
     return packaged if packaged.exists() else Path(__file__).parents[3] / COMPOSE_FILE
 
@@ -57,10 +57,11 @@ def compose_file() -> Path:
 class DockerKafka:
     """One node in a container; its data is in a volume named after the data dir.
 
-    Docker runs the container, so it outlives a launcher that is killed; the next start finds it.
+    Docker runs the container, so the container goes on when the launcher is killed. The next start
+    uses it.
 
     Args:
-        data_dir: folder of all state; the port is remembered in it.
+        data_dir: folder of all state; it also stores the port.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -79,13 +80,13 @@ class DockerKafka:
         return ()
 
     async def prepare(self, report: Callable[[str], None]) -> None:
-        """Pull the image where Docker does not have it.
+        """Pull the image if Docker does not have it.
 
         Args:
-            report: takes one line for the person where something is fetched.
+            report: gets one line for the person if the image is pulled.
 
         Raises:
-            PrerequisiteError: it cannot be pulled, with Docker's reason.
+            PrerequisiteError: it cannot be pulled; the message has Docker's reason.
         """
         image = await self._compose("config", "--images", limit=_COMMAND_LIMIT)
         name = image.output.strip()
@@ -96,20 +97,20 @@ class DockerKafka:
         if not pulled.ok:
             raise PrerequisiteError(f"Docker cannot pull Kafka's image: {_reason(pulled)}")
 
-    async def start(self, *, tied: bool = True) -> Started:  # noqa: ARG002 - Docker ties nothing
-        """Start the container, or find it running, and wait until the broker answers.
+    async def start(self, *, tied: bool = True) -> StartedBroker:  # noqa: ARG002 - never tied
+        """Start the container if it does not run, and wait until the broker answers.
 
         Raises:
-            PrerequisiteError: the image cannot be pulled, or another launcher is at work.
+            PrerequisiteError: the image cannot be pulled, or another process starts or stops it.
             BrokerUnavailableError: the container does not come up.
         """
         async with self._locked():
-            already_running = await self._runs()
+            already_running = await self._is_running()
             port = self._port()
             if not already_running:
                 if port is None or not is_free(port):
                     (port,) = free_ports(1)
-                self._remember(port)
+                self._save_port(port)
                 make_password(self._data_dir)
                 up = await self._compose("up", "--detach", limit=_PULL_LIMIT)
                 if not up.ok:
@@ -118,10 +119,10 @@ class DockerKafka:
             await wait_until_answering(
                 bootstrap, 1, read_password(self._data_dir), limit=_READY_LIMIT
             )
-        return Started(bootstrap, 1, already_running)
+        return StartedBroker(bootstrap, 1, already_running)
 
     async def stop(self) -> bool:
-        """Stop and remove the container; its volume stays. True if it ran.
+        """Stop and remove the container, and return True if it ran; its volume stays.
 
         Raises:
             BrokerUnavailableError: Docker cannot stop it.
@@ -129,7 +130,7 @@ class DockerKafka:
         if self._port() is None:
             return False
         async with self._locked():
-            running = await self._runs()
+            running = await self._is_running()
             down = await self._compose("down", limit=_COMMAND_LIMIT)
             if not down.ok:
                 raise BrokerUnavailableError(f"Docker cannot stop Kafka: {_reason(down)}")
@@ -141,7 +142,7 @@ class DockerKafka:
         if port is None:
             return BrokerStatus(running=False, bootstrap="", detail="never started")
         bootstrap = f"{LOOPBACK}:{port}"
-        if not await self._runs():
+        if not await self._is_running():
             return BrokerStatus(running=False, bootstrap=bootstrap, detail="not running")
         alive = await answering_nodes(bootstrap, read_password(self._data_dir))
         detail = "1 of 1 nodes run and answer" if alive else "its container runs, nobody answers"
@@ -157,23 +158,23 @@ class DockerKafka:
                 json.loads((self._data_dir / DOCKER_FILE).read_text(encoding="utf-8"))["port"]
             )
         except (OSError, ValueError, KeyError, TypeError):
-            # without the port of the last start, any other will do
+            # the port of the last start is unknown; `start` chooses another one
             return None
 
-    def _remember(self, port: int) -> None:
+    def _save_port(self, port: int) -> None:
         stored = {"project": self.project, "port": port, "bootstrap": f"{LOOPBACK}:{port}"}
         make_folder(self._folder)
         write_whole(self._data_dir / DOCKER_FILE, json.dumps(stored) + "\n")
 
-    async def _runs(self) -> bool:
+    async def _is_running(self) -> bool:
         answer = await self._compose("ps", "--status", "running", "--quiet", limit=_COMMAND_LIMIT)
         return answer.ok and bool(answer.output.strip())
 
-    async def _compose(self, *arguments: str, limit: float) -> Finished:
+    async def _compose(self, *arguments: str, limit: float) -> ProgramResult:
         project = ("--project-name", self.project, "--file", str(compose_file()))
         return await self._docker("compose", *project, *arguments, limit=limit)
 
-    async def _docker(self, *arguments: str, limit: float) -> Finished:
+    async def _docker(self, *arguments: str, limit: float) -> ProgramResult:
         environment = dict(os.environ)
         port = self._port()
         if port is not None:
@@ -182,6 +183,6 @@ class DockerKafka:
         return await run_program("docker", *arguments, limit=limit, environment=environment)
 
 
-def _reason(finished: Finished) -> str:
+def _reason(finished: ProgramResult) -> str:
     lines = [line.strip() for line in finished.errors.splitlines() if line.strip()]
     return lines[-1] if lines else f"exit code {finished.code}"

@@ -1,8 +1,7 @@
 """Apache Kafka as jars, fetched once by Maven into a cache that all checkouts share.
 
-What is run is what this version was tested with: every jar is compared with a SHA-256 in this
-package, each time that it is about to be used, and there may be no other jar in its folder, since
-Java takes them all.
+Only jars that this version was tested with are run: before each use every jar is compared with a
+SHA-256 in this package. The folder must have no other jar, because Java loads all jars in it.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ INSTALL: Final = (
     "`brew install maven`)"
 )
 
-_LIMIT: Final = 900.0
-_TERMINAL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_MAVEN_SECONDS: Final = 900.0
+_TERMINAL_CODES: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _HELP: Final = re.compile(r"\s*->\s*\[Help \d+\].*")
 
 
 @dataclass(frozen=True, slots=True)
 class JarSet:
-    """Jars that are fetched together.
+    """The jars that are downloaded together into one folder.
 
     Attributes:
         name: the name of its folder in the cache.
@@ -53,7 +52,7 @@ class JarSet:
     checksums: Path
 
     def folder(self, cache_dir: Path) -> Path:
-        """Name the folder of the jars of this version and this list of dependencies."""
+        """Return the folder of the jars, whose name depends on the version and the dependencies."""
         digest = hashlib.sha256(self.pom.read_bytes()).hexdigest()[:12]
         return cache_dir.expanduser().resolve() / f"{self.name}-{KAFKA_VERSION}-{digest}"
 
@@ -69,17 +68,17 @@ KAFKA: Final = JarSet("kafka", _HERE / "pom.xml", _HERE / "jars.sha256")
 """The broker, and a Java client."""
 
 TOOLS: Final = JarSet("kafka-tools", _HERE / "tools-pom.xml", _HERE / "tools-jars.sha256")
-"""The same with Kafka's own commands."""
+"""The broker, a Java client, and Kafka's own commands."""
 
 
 def cached_jars(cache_dir: Path, jars: JarSet = KAFKA) -> Path | None:
-    """Find the folder of the jars if it holds them, unchanged, and no others."""
+    """Return the folder of the jars if it has exactly the expected ones; None otherwise."""
     folder = jars.folder(cache_dir)
-    return None if trouble_with(folder, jars) else folder
+    return None if find_jar_problem(folder, jars) else folder
 
 
-def trouble_with(folder: Path, jars: JarSet = KAFKA) -> str | None:
-    """Check a folder of jars; return the fault in a few words, or None."""
+def find_jar_problem(folder: Path, jars: JarSet = KAFKA) -> str | None:
+    """Compare a folder with the expected jars; return the first difference, or None."""
     try:
         present = {path.name: _sha256(path, path.stat()) for path in folder.glob("*.jar")}
     except OSError as error:
@@ -93,27 +92,26 @@ def trouble_with(folder: Path, jars: JarSet = KAFKA) -> str | None:
         return f"{folder / wrong[0]} is not the jar that Apache published"
     if missing := sorted(expected.keys() - present.keys()):
         return f"{folder / missing[0]} is missing"
-    if further := sorted(present.keys() - expected.keys()):
-        return f"{folder / further[0]} does not belong there"
+    if extra := sorted(present.keys() - expected.keys()):
+        return f"{folder / extra[0]} does not belong there"
     return None
 
 
 async def fetch_jars(
     cache_dir: Path, jars: JarSet = KAFKA, *, report: Callable[[str], None] = lambda _: None
 ) -> Path:
-    """Make sure that the jars are in the cache, unchanged, and return their folder.
+    """Return the folder of the jars; download them with Maven if they are missing or changed.
 
-    Maven fetches them where they are not. Two callers at once fetch once. A folder that an
-    interrupted Maven leaves behind never counts as complete.
+    Two callers at the same time download once. The result of an interrupted download is not used.
 
     Args:
-        cache_dir: folder of all sets.
-        jars: which ones.
-        report: takes one line for the person where something is fetched.
+        cache_dir: folder of all sets of jars.
+        jars: the set.
+        report: gets one line for the person if something is downloaded.
 
     Raises:
-        PrerequisiteError: no Maven, or Maven cannot fetch them, with Maven's reason; or what it
-            fetches is not what it should be.
+        PrerequisiteError: there is no Maven, it cannot download the jars (the message has its
+            reason), or the downloaded jars are not the expected ones.
     """
     present = cached_jars(cache_dir, jars)
     if present is not None:
@@ -122,11 +120,11 @@ async def fetch_jars(
     lock = folder.with_name(f".{folder.name}.lock")
     busy = f"another process is still fetching Kafka into {folder.parent}"
     make_folder(folder.parent, SHARED_FOLDER)
-    async with locked(lock, limit=_LIMIT, busy=busy):
+    async with locked(lock, limit=_MAVEN_SECONDS, busy=busy):
         # another caller may have fetched them while this one waited
-        trouble = trouble_with(folder, jars)
-        if trouble is not None:
-            why = f": {trouble}" if folder.exists() else ""
+        problem = find_jar_problem(folder, jars)
+        if problem is not None:
+            why = f": {problem}" if folder.exists() else ""
             report(f"fetching Kafka {KAFKA_VERSION} into {folder.parent}{why}")
             await _fetch(folder, jars)
     return folder
@@ -135,49 +133,50 @@ async def fetch_jars(
 async def _fetch(folder: Path, jars: JarSet) -> None:
     maven = shutil.which("mvn")
     if maven is None:
-        trouble = trouble_with(folder, jars)
+        problem = find_jar_problem(folder, jars)
         raise PrerequisiteError(
-            f"Maven is not on the PATH and Kafka's jars are not cached ({trouble}): {INSTALL}"
+            f"Maven is not on the PATH and Kafka's jars are not cached ({problem}): {INSTALL}"
         )
-    with _incoming(folder.parent) as place:
-        await _run_maven(maven, place, jars)
-        if trouble_with(place / "jars", jars):
-            # Maven believes its own cache, where someone may have changed a jar: once more without
-            shutil.rmtree(place / "jars")
-            await _run_maven(maven, place, jars, f"-Dmaven.repo.local={place / 'repository'}")
-        trouble = trouble_with(place / "jars", jars)
-        if trouble:
+    with _incoming(folder.parent) as incoming:
+        await _run_maven(maven, incoming, jars)
+        if find_jar_problem(incoming / "jars", jars):
+            # a jar in Maven's own cache may have been changed: download again without the cache
+            shutil.rmtree(incoming / "jars")
+            repository = f"-Dmaven.repo.local={incoming / 'repository'}"
+            await _run_maven(maven, incoming, jars, repository)
+        problem = find_jar_problem(incoming / "jars", jars)
+        if problem:
             raise PrerequisiteError(
-                f"{trouble.replace(f'{place}/jars/', '')}, as Maven fetched it, so nothing of it "
-                "is run: ask whoever runs the mirror that ~/.m2/settings.xml names, or start "
+                f"{problem.replace(f'{incoming}/jars/', '')}, as Maven fetched it, so nothing of "
+                "it is run: ask whoever runs the mirror that ~/.m2/settings.xml names, or start "
                 "Docker, or name a broker in STORE_UPTIME_KAFKA_BOOTSTRAP"
             )
-        # what is there is not what it should be
+        # the folder is missing, or its jars are not the expected ones
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            (place / "jars").replace(folder)
+            (incoming / "jars").replace(folder)
         except OSError as error:
             raise PrerequisiteError(f"cannot write {folder}: {error.strerror}") from None
 
 
 @contextmanager
 def _incoming(folder: Path) -> Iterator[Path]:
-    """Yield a folder for what is not whole yet, which is removed at the end."""
+    """Yield a temporary folder for a download, and remove it at the end."""
     try:
-        place = tempfile.mkdtemp(prefix=".incoming-", dir=folder)
+        path = tempfile.mkdtemp(prefix=".incoming-", dir=folder)
     except OSError as error:
         raise PrerequisiteError(f"cannot write in {folder}: {error.strerror}") from None
     try:
-        yield Path(place)
+        yield Path(path)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(path, ignore_errors=True)
 
 
-async def _run_maven(maven: str, place: Path, jars: JarSet, *further: str) -> None:
-    """Let Maven write the jars into `<place>/jars`.
+async def _run_maven(maven: str, incoming: Path, jars: JarSet, *extra: str) -> None:
+    """Let Maven write the jars into `<incoming>/jars`.
 
     Raises:
-        PrerequisiteError: it cannot, with its reason.
+        PrerequisiteError: Maven failed; the message has its reason.
     """
     finished = await run_program(
         maven,
@@ -185,13 +184,13 @@ async def _run_maven(maven: str, place: Path, jars: JarSet, *further: str) -> No
         "--batch-mode",
         "--strict-checksums",
         "-Dstyle.color=never",
-        *further,
+        *extra,
         "--file",
         str(jars.pom),
         "dependency:copy-dependencies",
-        f"-DoutputDirectory={place / 'jars'}",
-        limit=_LIMIT,
-        folder=place,
+        f"-DoutputDirectory={incoming / 'jars'}",
+        limit=_MAVEN_SECONDS,
+        folder=incoming,
     )
     if not finished.ok:
         reason = _reason(finished.output + "\n" + finished.errors)
@@ -204,15 +203,15 @@ def _sha256(path: Path, state: os.stat_result) -> str:
 
 @lru_cache(maxsize=1024)
 def _digest(path: Path, *_state: int) -> str:
-    """Once a process for a file that does not change."""
+    """Return the SHA-256 of a file; read the file again only if its state has changed."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _reason(said: str) -> str:
-    """Find Maven's first error line, which has the cause; the rest of its errors are advice."""
-    # it writes codes for a terminal even if an option forbids them
-    lines = [line.strip() for line in _TERMINAL.sub("", said).splitlines() if line.strip()]
+def _reason(printed: str) -> str:
+    """Return Maven's first error line, which has the cause; its other error lines are advice."""
+    # Maven prints codes for a terminal even if an option forbids it
+    lines = [line.strip() for line in _TERMINAL_CODES.sub("", printed).splitlines() if line.strip()]
     for line in lines:
         if line.startswith("[ERROR]") and line.removeprefix("[ERROR]").strip():
             return _HELP.sub("", line.removeprefix("[ERROR]")).strip()

@@ -1,4 +1,4 @@
-"""Find a Java that can run Kafka, or say why none of those that are here can."""
+"""Finds a Java that can run Kafka, or the reasons why no Java on this machine can."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from stream_app.local.processes.run_program import run_program
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from stream_app.local.processes.run_program import Finished
+    from stream_app.local.processes.run_program import ProgramResult
 
-OLDEST: Final = 17
+OLDEST_JAVA: Final = 17
 """The oldest Java that Kafka 4 runs on."""
 
-SMALL: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-"""Options of every Java that is started: it asks for little address space, and is ready sooner."""
+SMALL_JVM_OPTIONS: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+"""Options of every Java process, with which it needs less memory and starts sooner."""
 
 _VERSION: Final = re.compile(r'version "(?:1\.)?(\d+)')
 _MAVEN_RUNTIME: Final = re.compile(r"runtime: (.+)$", re.MULTILINE)
 _LIMIT: Final = 20.0
-_MEMORY: Final = re.compile(
+_MEMORY_ERROR: Final = re.compile(
     r"enough space|Could not allocate|insufficient memory|Cannot allocate memory"
 )
 
@@ -59,44 +59,44 @@ async def find_java() -> Java | NoJava:
     """
     reasons: dict[str, str] = {}
     async for program in _candidates():
-        if _real(program) in reasons:
+        if _real_path(program) in reasons:
             continue
-        # with as little memory as the broker's Java, and no file about a crash left behind
-        options = (*SMALL, "-Xmx64m", "-XX:ErrorFile=/dev/null", "-version")
+        # the options of the broker's Java, with a small heap, and without a file about a crash
+        options = (*SMALL_JVM_OPTIONS, "-Xmx64m", "-XX:ErrorFile=/dev/null", "-version")
         finished = await run_program(program, *options, limit=_LIMIT)
         version = _VERSION.search(finished.errors + finished.output)
-        if finished.ok and version and int(version[1]) >= OLDEST:
+        if finished.ok and version and int(version[1]) >= OLDEST_JAVA:
             return Java(program, int(version[1]))
         if finished.ok and version:
             reason = f"{program} is Java {version[1]}"
         else:
             reason = f"{program} cannot be started: {_first_error(program, finished)}"
-        reasons[_real(program)] = reason
+        reasons[_real_path(program)] = reason
     return _no_java(list(reasons.values()))
 
 
-def _real(program: str) -> str:
-    """Return the real path of a program, which often has several names."""
+def _real_path(program: str) -> str:
+    """Return the path of a program without symbolic links, since a Java often has several names."""
     return os.path.realpath(program)
 
 
 def _no_java(reasons: list[str]) -> NoJava:
     if not reasons:
-        return NoJava(f"there is no Java {OLDEST} or later", INSTALL)
+        return NoJava(f"there is no Java {OLDEST_JAVA} or later", INSTALL)
     reason = "; ".join(reasons)
-    if _MEMORY.search(reason):
+    if _MEMORY_ERROR.search(reason):
         remedy = "give it more memory (`ulimit -v`, or the limit of the container or service)"
     elif "cannot be started" in reason:
         remedy = f"mend that, or {INSTALL}"
     else:
         remedy = INSTALL
-    return NoJava(f"there is no Java {OLDEST} or later that runs: {reason}", remedy)
+    return NoJava(f"there is no Java {OLDEST_JAVA} or later that runs: {reason}", remedy)
 
 
-def _first_error(program: str, finished: Finished) -> str:
-    """Pick the first line that Java prints, with the line that gives the cause."""
+def _first_error(program: str, finished: ProgramResult) -> str:
+    """Return the first line that Java prints, with the second one if that has the cause."""
     lines = [line.strip(" #") for line in (finished.errors + finished.output).splitlines()]
-    # its warnings begin with a time in brackets
+    # lines with Java's warnings begin with a time in brackets
     messages = [line for line in lines if line and not line.startswith("[")]
     if not messages:
         return f"it ended with {finished.code} and said nothing"
@@ -110,7 +110,7 @@ async def _candidates() -> AsyncIterator[str]:
     home = os.environ.get("JAVA_HOME")
     if home:
         yield str(Path(home) / "bin" / "java")
-    # also one that may not be executed: that is worth a word
+    # not `shutil.which`: the error must also name a Java that may not be executed
     for folder in os.get_exec_path():
         if (program := Path(folder) / "java").is_file():
             yield str(program)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from stream_app.data_dir import KAFKA_FOLDER
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.kafka.local_login import read_password
-from stream_app.local.kafka.broker import BrokerStatus, Started
+from stream_app.local.kafka.broker import BrokerStatus, StartedBroker
 from stream_app.local.kafka.cluster_file import Cluster
 from stream_app.local.kafka.jars import KAFKA_VERSION, fetch_jars
 from stream_app.local.kafka.java import NoJava, find_java
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
 _LOCK_LIMIT: Final = 120.0
 _READY_LIMIT: Final = 90.0
-_HEAP_ALONE: Final = "512m"
-_HEAP_OF_SEVERAL: Final = "384m"
+_HEAP_OF_ONE_NODE: Final = "512m"
+_HEAP_OF_EACH_NODE: Final = "384m"
 
 
-def _silent(_line: str) -> None:
-    """Drop the line: nobody watches this start."""
+def _ignore_line(_line: str) -> None:
+    """Ignore a line about a download: this start reports nothing."""
 
 
 class JavaKafkaCluster:
     """Apache Kafka (KRaft) under `<data_dir>/kafka`, reachable from this machine only.
 
-    The first start chooses free ports and keeps them; the data stays until the folder is removed.
-    Clients must know the password in the data dir (`local/kafka/password.py`).
+    The first start chooses free ports, and later starts use the same ones. The data stays until the
+    folder is removed. Clients need the password in the data dir (`local/kafka/password.py`).
 
     Args:
         data_dir: folder of all state.
@@ -50,7 +50,7 @@ class JavaKafkaCluster:
         self._data_dir = data_dir.expanduser().resolve()
         self._folder = self._data_dir / KAFKA_FOLDER
         self._cache_dir = cache_dir
-        self._wanted = nodes
+        self._requested_nodes = nodes
         self._cluster: Cluster | None = None
         self._nodes: list[KafkaNode] = []
 
@@ -78,42 +78,43 @@ class JavaKafkaCluster:
         return self.nodes
 
     def load(self) -> None:
-        """Read which nodes the data dir has; `start`, `stop` and `status` do so too.
+        """Read which nodes the data dir has; `start`, `stop` and `status` call this too.
 
         Raises:
-            PrerequisiteError: another number than was asked for, or the file cannot be read.
+            PrerequisiteError: the data dir has another number of nodes than the requested one, or
+                cluster.json cannot be read.
         """
         if self._cluster is None:
             cluster = Cluster.load(self._data_dir)
             if cluster is not None:
                 self._adopt(cluster)
-        if self._cluster and self._wanted not in (None, len(self._cluster.nodes)):
-            has = len(self._cluster.nodes)
+        if self._cluster and self._requested_nodes not in (None, len(self._cluster.nodes)):
+            stored = len(self._cluster.nodes)
             raise PrerequisiteError(
-                f"the data dir {self._data_dir} holds a broker of {has} node(s), not of "
-                f"{self._wanted}: say --nodes {has}, or use another --data-dir"
+                f"the data dir {self._data_dir} holds a broker of {stored} node(s), not of "
+                f"{self._requested_nodes}: say --nodes {stored}, or use another --data-dir"
             )
 
     async def prepare(self, report: Callable[[str], None]) -> None:
-        """Fetch the jars; after it a start needs no network.
+        """Download the jars, so that a start needs no network.
 
         Args:
-            report: takes one line for the person where something is fetched.
+            report: gets one line for the person if something is downloaded.
 
         Raises:
-            PrerequisiteError: no Java or Maven, or Maven cannot fetch the jars.
+            PrerequisiteError: there is no Java or Maven, or Maven cannot download the jars.
         """
         await self._launch(tied=True, report=report)
 
-    async def start(self, *, tied: bool = True) -> Started:
+    async def start(self, *, tied: bool = True) -> StartedBroker:
         """Start the nodes that do not run, and wait until all answer.
 
         Args:
-            tied: they end when this process dies. Nodes that join a running cluster never do.
+            tied: whether they end when this process dies; nodes that join running nodes never do.
 
         Raises:
-            PrerequisiteError: something to install or to free first, or the data dir has
-                another number of nodes.
+            PrerequisiteError: something must be installed, a port must be freed, or the data dir
+                has another number of nodes.
             BrokerUnavailableError: a node ends, or does not answer in time.
         """
         async with self._locked():
@@ -123,24 +124,24 @@ class JavaKafkaCluster:
                 launch = await self._launch(tied=tied and not running)
                 await self._start_missing(launch, already_running=bool(running))
             await self.wait_until_ready()
-        return Started(self.bootstrap, len(self._nodes), already_running=bool(running))
+        return StartedBroker(self.bootstrap, len(self._nodes), already_running=bool(running))
 
     async def wait_until_ready(self, limit: float = _READY_LIMIT) -> None:
         """Wait until every node is part of the cluster and answers.
 
         Raises:
-            BrokerUnavailableError: a node has ended, or the limit (seconds) is over.
+            BrokerUnavailableError: a node has ended, or not all answer within `limit` seconds.
         """
         await wait_until_answering(
             self.bootstrap,
             len(self._nodes),
             read_password(self._data_dir),
             limit=limit,
-            still_starting=self._require_all,
+            require_running=self._require_all,
         )
 
     async def stop(self) -> bool:
-        """Stop all nodes; True if any ran.
+        """Stop all nodes, and return True if any ran.
 
         Raises:
             PrerequisiteError: cluster.json cannot be read.
@@ -150,7 +151,7 @@ class JavaKafkaCluster:
         async with self._locked():
             self.load()
             running = [node for node in self._nodes if node.pid is not None]
-            # one after the other would leave the last without a quorum to say goodbye to
+            # all at once: the last of several would wait for a quorum that has ended
             await asyncio.gather(*(node.stop() for node in running))
         return bool(running)
 
@@ -177,13 +178,13 @@ class JavaKafkaCluster:
         busy = f"another process is starting or stopping the broker in {self._folder}"
         return locked(self._folder / "lock", limit=_LOCK_LIMIT, busy=busy)
 
-    async def _launch(self, *, tied: bool, report: Callable[[str], None] = _silent) -> Launch:
+    async def _launch(self, *, tied: bool, report: Callable[[str], None] = _ignore_line) -> Launch:
         java = await find_java()
         if isinstance(java, NoJava):
             raise PrerequisiteError(f"{java.reason}: {java.remedy}")
         jars = await fetch_jars(self._cache_dir, report=report)
-        count = len(self._nodes) or self._wanted or 1
-        heap = _HEAP_ALONE if count == 1 else _HEAP_OF_SEVERAL
+        count = len(self._nodes) or self._requested_nodes or 1
+        heap = _HEAP_OF_ONE_NODE if count == 1 else _HEAP_OF_EACH_NODE
         return Launch(java.program, jars, heap, tied)
 
     def _adopt(self, cluster: Cluster) -> None:
@@ -193,14 +194,14 @@ class JavaKafkaCluster:
     async def _start_missing(self, launch: Launch, *, already_running: bool) -> None:
         cluster = self._cluster
         if cluster is None:
-            cluster = Cluster.new(self._wanted or 1)
+            cluster = Cluster.new(self._requested_nodes or 1)
             self._adopt(cluster)
         elif already_running:
             self._require_free_ports()
         else:
             cluster.renew_busy_ports()
         cluster.save(self._data_dir)
-        # running nodes have read their ports
+        # running nodes go on with the password that they have, or with none
         password = (read_password if already_running else make_password)(self._data_dir)
         missing = [node for node in self._nodes if node.pid is None]
         for node in self._nodes:
@@ -213,12 +214,12 @@ class JavaKafkaCluster:
                 await node.start()
             await self.wait_until_ready()
         except BaseException:
-            # nothing half-started stays behind, whatever went wrong
+            # after any error no started node may go on
             await asyncio.gather(*(node.kill() for node in missing))
             raise
 
     def _require_free_ports(self) -> None:
-        """Refuse ports that are in use: running nodes have read them, so they stay as they are."""
+        """Raise an error if a port is in use: it cannot change while other nodes know it."""
         for node in self._nodes:
             for port in (node.address.port, node.address.controller_port):
                 if node.pid is None and not is_free(port):
@@ -230,7 +231,7 @@ class JavaKafkaCluster:
     async def _require_all(self) -> None:
         for node in self._nodes:
             if node.pid is None:
-                # with the last of its log
+                # until its log is whole
                 await node.wait()
                 raise BrokerUnavailableError(
                     f"{node.name} has ended: {node.last_error_line() or 'no word of why'}; "

@@ -1,4 +1,4 @@
-"""One Kafka process on this machine."""
+"""Runs one Kafka process on this machine."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final
 from stream_app.authority import LOOPBACK
 from stream_app.data_dir import KAFKA_FOLDER, LOGS_FOLDER
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
-from stream_app.local.kafka.java import SMALL
+from stream_app.local.kafka.java import SMALL_JVM_OPTIONS
 from stream_app.local.kafka.node_config import log4j2_configuration, server_properties
 from stream_app.local.kafka.readiness import answers_kafka
-from stream_app.local.processes.child import POLL
+from stream_app.local.processes.child import EXIT_POLL_SECONDS
 from stream_app.local.processes.files import make_folder, write_whole
-from stream_app.local.processes.log_file import LogPlace, end_of, last_line
-from stream_app.local.processes.logged_process import PRIVATE, spawn
-from stream_app.local.processes.process_identity import is_ours
+from stream_app.local.processes.log_file import LogPosition, end_position, find_error_line
+from stream_app.local.processes.logged_process import PRIVATE_UMASK, spawn
+from stream_app.local.processes.process_identity import runs_with_argument
 from stream_app.local.processes.run_program import run_program
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from stream_app.local.processes.logged_process import LoggedProcess
 
 _JVM_FLAGS: Final = (
-    # measured on 2 cores: ready in 1.6 s instead of 2.4, and a third of G1's CPU under load
-    *SMALL,
+    # measured on 2 cores: ready after 1.6 s instead of 2.4 s, and a third of the CPU of G1
+    *SMALL_JVM_OPTIONS,
     "-XX:+ExitOnOutOfMemoryError",
     "-XX:-UsePerfData",
     "-Djava.awt.headless=true",
@@ -42,13 +42,13 @@ _FORMAT_LIMIT: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """The command line of node processes.
+    """The parts of the command lines of all nodes.
 
     Attributes:
         java: the Java program.
         jars: folder of Kafka's jars.
-        heap: such as `512m`.
-        tied: whether they end with this process.
+        heap: largest heap of Java, such as `512m`.
+        tied: whether the nodes end when this process dies.
     """
 
     java: str
@@ -62,7 +62,7 @@ class Launch:
         return [self.java, *flags, "-cp", f"{self.jars}/*", main_class, *arguments]
 
     def environment(self) -> dict[str, str]:
-        """Return our variables, and one by which Java takes file names in UTF-8 in any locale."""
+        """Return this process's variables, and one that makes Java read file names as UTF-8."""
         return {**os.environ, "LC_ALL": "C.UTF-8"}
 
 
@@ -72,7 +72,7 @@ class KafkaNode:
     `kill`, `pause`, `resume`, `stop` and `start` work on a single node, for tests of faults.
 
     Args:
-        address: its ports, and its process id, which this object keeps current.
+        address: its ports, and its process id, which this object updates.
         cluster: the cluster that it belongs to.
         data_dir: folder of all state.
     """
@@ -86,7 +86,7 @@ class KafkaNode:
         self._properties = self._folder / "server.properties"
         self._log_dir = data_dir / LOGS_FOLDER
         self._process: LoggedProcess | None = None
-        self._log_start = [LogPlace(), LogPlace()]
+        self._log_start = [LogPosition(), LogPosition()]
 
     @property
     def name(self) -> str:
@@ -105,18 +105,18 @@ class KafkaNode:
 
     @property
     def pid(self) -> int | None:
-        """Return its process id while it runs, also where another process started it."""
+        """Return its process id while it runs, also if another process started it."""
         if self._process is not None:
-            # our own child: the system knows, and a starting Java has no command line yet
+            # a child of this process; a Java that is starting has no command line yet
             return self._process.pid if self._process.poll() is None else None
         pid = self.address.pid
-        return pid if is_ours(pid, str(self._properties)) else None
+        return pid if runs_with_argument(pid, str(self._properties)) else None
 
     def write_settings(self, password: str | None) -> None:
-        """Write what the node reads at its start; ports may have changed since the last one.
+        """Write the files that the node reads at its start, with its present ports.
 
         Args:
-            password: the password that all nodes ask for, and use; None if they ask for none.
+            password: the password that all nodes require and use; None if they require none.
         """
         make_folder(self._folder)
         make_folder(self._log_dir)
@@ -125,14 +125,14 @@ class KafkaNode:
         write_whole(self._folder / "log4j2.xml", log4j2_configuration(self.address.id))
 
     async def format(self) -> None:
-        """Prepare its storage; nothing to do where that was done.
+        """Prepare its storage; do nothing if that was done before.
 
         Raises:
-            BrokerUnavailableError: Kafka's storage tool failed, with its reason.
+            BrokerUnavailableError: Kafka's storage tool failed; the message has its reason.
         """
         if (self._folder / "log" / "meta.properties").exists():
             return
-        launch = self._needed_launch()
+        launch = self._require_launch()
         finished = await run_program(
             *launch.command("kafka.tools.StorageTool", "format", "--ignore-formatted"),
             "--cluster-id",
@@ -142,24 +142,24 @@ class KafkaNode:
             limit=_FORMAT_LIMIT,
             environment=launch.environment(),
             folder=self._folder,
-            umask=PRIVATE,
+            umask=PRIVATE_UMASK,
         )
         if not finished.ok:
-            said = (finished.errors + finished.output).strip().splitlines()
+            printed = (finished.errors + finished.output).strip().splitlines()
             raise BrokerUnavailableError(
                 f"{self.name} cannot prepare its storage in {self._folder}: "
-                f"{said[0] if said else f'exit code {finished.code}'}"
+                f"{printed[0] if printed else f'exit code {finished.code}'}"
             )
 
     async def start(self) -> None:
-        """Start its process on the ports that it has; nothing to do while it runs.
+        """Start its process on the ports that it has; do nothing if it runs already.
 
-        It answers a little later: `JavaKafkaCluster.wait_until_ready()`.
+        It answers only later: see `JavaKafkaCluster.wait_until_ready()`.
         """
         if self.pid is not None:
             return
-        launch = self._needed_launch()
-        self._log_start = [end_of(self.console), end_of(self.log)]
+        launch = self._require_launch()
+        self._log_start = [end_position(self.console), end_position(self.log)]
         self._process = spawn(
             launch.command("kafka.Kafka", str(self._properties)),
             log=self.console,
@@ -167,7 +167,7 @@ class KafkaNode:
             folder=self._folder,
             tied=launch.tied,
         )
-        self._remember(self._process.pid)
+        self._save_pid(self._process.pid)
 
     async def answers(self, limit: float) -> bool | None:
         """Ask whether it answers Kafka within `limit` seconds; None if it cannot be asked."""
@@ -176,8 +176,8 @@ class KafkaNode:
     async def wait(self) -> int | None:
         """Wait for its end and return its exit code; None if another process started it."""
         process = self._process
-        while self.pid is not None:  # noqa: ASYNC110 - nobody tells of a stranger's end
-            await asyncio.sleep(POLL)
+        while self.pid is not None:  # noqa: ASYNC110 - no event: it may be no child
+            await asyncio.sleep(EXIT_POLL_SECONDS)
         if process is None:
             return None
         await process.log_written()
@@ -186,7 +186,7 @@ class KafkaNode:
     async def stop(self, limit: float = 20.0) -> None:
         """Send SIGTERM, and SIGKILL after `limit` seconds; return when it has ended."""
         self._signal(signal.SIGTERM)
-        # a paused process could not act on it
+        # a paused process handles no SIGTERM until it continues
         self._signal(signal.SIGCONT)
         with suppress(TimeoutError):
             async with asyncio.timeout(limit):
@@ -198,12 +198,12 @@ class KafkaNode:
         self._signal(signal.SIGKILL)
         await self.wait()
         if self.address.pid is not None:
-            # a full disk keeps the number, which is then known for a stranger's
+            # if the disk is full, the old id stays in the file; `pid` does not trust it
             with suppress(PrerequisiteError):
-                self._remember(None)
+                self._save_pid(None)
 
     def pause(self) -> None:
-        """Freeze it: its connections stay open and nothing is answered."""
+        """Freeze it: its connections stay open, but it answers nothing."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
@@ -211,8 +211,8 @@ class KafkaNode:
         self._signal(signal.SIGCONT)
 
     def last_error_line(self) -> str:
-        """Return the last error that it logged since its start, or its last line."""
-        return last_line(self.console, self.log, since=self._log_start)
+        """Return the last error in its logs since its start, or else their last line."""
+        return find_error_line(self.console, self.log, since=self._log_start)
 
     def _signal(self, number: signal.Signals) -> None:
         pid = self.pid
@@ -220,11 +220,11 @@ class KafkaNode:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def _remember(self, pid: int | None) -> None:
+    def _save_pid(self, pid: int | None) -> None:
         self.address.pid = pid
         self._cluster.save(self._data_dir)
 
-    def _needed_launch(self) -> Launch:
+    def _require_launch(self) -> Launch:
         if self.launch is None:
             raise RuntimeError("the cluster of this node was not started from here")
         return self.launch

@@ -1,8 +1,9 @@
-"""The password of a local broker.
+"""Makes the password of a local broker, and the settings in which Kafka needs it.
 
-SASL/PLAIN, not SCRAM: Kafka's controllers cannot log in to each other with SCRAM, whose passwords
-are in the very log that they vote on, and a data dir that an earlier version formatted has none
-in it. What is sent unencrypted stays on this machine's loopback device.
+The login is SASL/PLAIN. With SCRAM Kafka's controllers could not log in to each other: its
+passwords are in the metadata log, which they can read only after the login. A data dir that an
+earlier version formatted has no such passwords either. The password is sent unencrypted, but only
+over the loopback device of this machine.
 """
 
 from __future__ import annotations
@@ -29,14 +30,14 @@ _CLIENT_FILE: Final = "kafka/client.properties"
 
 
 def make_password(data_dir: Path) -> str:
-    """Return the password that the data dir has, or a new one; only while none of its nodes runs.
+    """Return the data dir's password, a new one if it has none. Call it only while no node runs.
 
     Raises:
         PrerequisiteError: it cannot be read or written.
     """
     password = read_password(data_dir)
     if not password:
-        # only characters that no file must escape: letters and digits, - and _
+        # letters and digits, - and _: no file has to escape them
         password = secrets.token_urlsafe(_BYTES)
         make_folder((data_dir / PASSWORD_FILE).parent)
         write_whole(data_dir / PASSWORD_FILE, password + "\n")
@@ -44,13 +45,13 @@ def make_password(data_dir: Path) -> str:
 
 
 def write_client_properties(settings: Settings) -> Path:
-    """Write the file by which Kafka's own commands reach the data dir's broker; return its path.
+    """Write the file that lets Kafka's own commands log in to the broker; return its path.
 
     Args:
-        settings: the settings, with the broker resolved.
+        settings: the settings, with the address of the broker.
 
     Raises:
-        PrerequisiteError: the password cannot be read, or the folder not be written.
+        PrerequisiteError: the password cannot be read, or the folder cannot be written.
     """
     path = settings.data_dir.absolute() / _CLIENT_FILE
     password = read_password(settings.data_dir)
@@ -59,6 +60,6 @@ def write_client_properties(settings: Settings) -> Path:
     return path
 
 
-def accepting(password: str) -> str:
-    """Write the setting by which a listener accepts this password and logs in to other nodes."""
+def listener_jaas_config(password: str) -> str:
+    """Return the setting with which a listener accepts this password, and uses it to log in."""
     return jaas_config(username=USER, password=password, **{f"user_{USER}": password})

@@ -14,7 +14,7 @@ from stream_app.contracts.names import NAME_PREFIX
 from stream_app.errors import BrokerUnavailableError
 from stream_app.kafka.clients import connection
 from stream_app.kafka.local_login import login_settings
-from stream_app.local.processes.liveness import is_ours_to_mend
+from stream_app.local.processes.liveness import is_own_failure
 from stream_app.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,29 +24,29 @@ _PAUSE: Final = 0.1
 _ANSWER_LIMIT_MS: Final = 3000
 
 _LENGTH_BYTES: Final = 4
-_ANSWER_BEGINNING: Final = b"live"
-"""The number by which a request and its answer belong together, as four bytes."""
+_CORRELATION_ID: Final = b"live"
+"""Kafka's correlation id of a request, which its answer repeats, as four bytes."""
 
-# length; key of ApiVersions, version 0, the number, no client id
-_API_VERSIONS_REQUEST: Final = struct.pack(">ihh4sh", 10, 18, 0, _ANSWER_BEGINNING, -1)
+# the length, the API key of ApiVersions, its version 0, the correlation id, no client id
+_API_VERSIONS_REQUEST: Final = struct.pack(">ihh4sh", 10, 18, 0, _CORRELATION_ID, -1)
 
 
 async def answering_nodes(bootstrap: str, password: str | None) -> int:
-    """Count the nodes that the broker's metadata lists as alive; 0 where nobody answers.
+    """Count the nodes that the broker's metadata lists as alive; 0 if no node answers.
 
     Args:
         bootstrap: HOST:PORT[,...].
-        password: the password of a local broker; None if it asks for none.
+        password: the password of a local broker; None if it requires none.
     """
     for address in bootstrap.split(","):
-        # a closed port is no reason for the client to log an error
+        # the client would log an error at a closed port
         if await _is_open(address) and (alive := await _listed_nodes(address, password)):
             return alive
     return 0
 
 
-async def _nothing_to_see() -> None:
-    """Check nothing: the supervisor of the processes sees their end."""
+async def _check_nothing() -> None:
+    """Check nothing: somebody else notices the end of the nodes."""
 
 
 async def wait_until_answering(
@@ -55,25 +55,25 @@ async def wait_until_answering(
     password: str | None,
     *,
     limit: float,
-    still_starting: Callable[[], Awaitable[None]] = _nothing_to_see,
+    require_running: Callable[[], Awaitable[None]] = _check_nothing,
 ) -> None:
     """Wait until every node answers that all are alive.
 
-    Each is asked: a node that was killed stays in the others' lists for a while.
+    Every node is asked, because the others list a killed node as alive for a while.
 
     Args:
         bootstrap: HOST:PORT[,...].
         nodes: how many must be alive.
         password: the same as for `answering_nodes`.
         limit: seconds to wait at most.
-        still_starting: called at each look; raises where waiting on is pointless.
+        require_running: called before each attempt; it raises an error to end the waiting.
 
     Raises:
-        BrokerUnavailableError: not within the limit.
+        BrokerUnavailableError: not all nodes answer within the limit.
     """
     deadline = asyncio.get_running_loop().time() + limit
     while True:
-        await still_starting()
+        await require_running()
         answers = [await answering_nodes(address, password) for address in bootstrap.split(",")]
         if min(answers) >= nodes:
             return
@@ -86,9 +86,10 @@ async def wait_until_answering(
 
 
 async def answers_kafka(address: str, limit: float) -> bool | None:
-    """Ask a broker, without a login, which requests it knows; True if it answers in time.
+    """Ask a broker for its API versions, as every client does before it logs in.
 
-    Every client asks so before it logs in. None if it could not be asked.
+    Returns:
+        True if it answers within `limit` seconds; None if this process could not ask.
     """
     host, _, port = address.rpartition(":")
     try:
@@ -96,10 +97,10 @@ async def answers_kafka(address: str, limit: float) -> bool | None:
             reader, writer = await asyncio.open_connection(host.strip("[]"), int(port))
             with closing(writer):
                 writer.write(_API_VERSIONS_REQUEST)
-                answer = await reader.readexactly(len(_ANSWER_BEGINNING) + _LENGTH_BYTES)
+                answer = await reader.readexactly(len(_CORRELATION_ID) + _LENGTH_BYTES)
     except (OSError, asyncio.IncompleteReadError) as error:  # TimeoutError is an OSError
-        return None if is_ours_to_mend(error) else False
-    return answer[_LENGTH_BYTES:] == _ANSWER_BEGINNING
+        return None if is_own_failure(error) else False
+    return answer[_LENGTH_BYTES:] == _CORRELATION_ID
 
 
 async def _is_open(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""Kafka's own commands as programs: what its distribution has in `bin`, for the fetched jars."""
+"""Writes Kafka's own commands as shell scripts, as its distribution has them in `bin`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "kafka-topics": "org.apache.kafka.tools.TopicCommand",
     "kafka-transactions": "org.apache.kafka.tools.TransactionsCommand",
 }
-"""The class behind each command."""
+"""The main class of each command."""
 
 _SCRIPT: Final = """\
 #!/bin/sh

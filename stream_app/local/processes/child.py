@@ -1,4 +1,4 @@
-"""One child process: its log, its end, and that it never outlives us."""
+"""Starts, watches and stops one child process, which logs to a file and never outlives this one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from stream_app.local.processes.liveness import answers_http
-from stream_app.local.processes.log_file import LogPlace, end_of, last_line
+from stream_app.local.processes.log_file import LogPosition, end_position, find_error_line
 from stream_app.local.processes.logged_process import LoggedProcess, spawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-POLL: Final = 0.05
-"""Seconds between looks at a process; portable, and cheap enough for a handful."""
+EXIT_POLL_SECONDS: Final = 0.05
+"""Seconds between two checks of whether a process has ended."""
 
 
 class Supervised(Protocol):
@@ -35,7 +35,7 @@ class Supervised(Protocol):
         """Return its process id while it runs."""
 
     async def start(self) -> None:
-        """Start it; a second start after an end is fine."""
+        """Start it, also again after it has ended."""
 
     async def answers(self, limit: float) -> bool | None:
         """Ask whether it is alive; a paused process does not answer within `limit` seconds.
@@ -48,13 +48,13 @@ class Supervised(Protocol):
         """Wait for its end and return its exit code: -N for signal N, None if it is not known."""
 
     async def stop(self) -> None:
-        """End it within a time limit; nothing to do where it has ended."""
+        """End it within a time limit; do nothing if it has ended already."""
 
     async def kill(self) -> None:
-        """End it with SIGKILL; nothing to do where it has ended."""
+        """End it with SIGKILL; do nothing if it has ended already."""
 
     def last_error_line(self) -> str:
-        """Return the line of its log that says most about its end."""
+        """Return the line of its log that explains its end best."""
 
 
 class ChildProcess:
@@ -66,8 +66,8 @@ class ChildProcess:
         log_dir: folder of the logs.
         environment: all variables of the child; None for those of this process.
         stop_limit: seconds from SIGTERM to SIGKILL.
-        health: address of its HTTP server, whose `/healthz` is asked whether it is alive; None
-            if it has no server, or not yet.
+        health: returns the address of its HTTP server, which answers `/healthz` while it is
+            alive; None if it has no server, or not yet.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ChildProcess:
         self._stop_limit = stop_limit
         self._health = health
         self._process: LoggedProcess | None = None
-        self._log_start = LogPlace()
+        self._log_start = LogPosition()
 
     @property
     def name(self) -> str:
@@ -105,23 +105,23 @@ class ChildProcess:
         return self._process.pid if self._process and self._process.poll() is None else None
 
     async def start(self) -> None:
-        """Start it; nothing to do while it runs.
+        """Start it; do nothing if it runs already.
 
         Raises:
             PrerequisiteError: the program cannot be started.
         """
         if self.pid is not None:
             return
-        self._log_start = end_of(self._log)
+        self._log_start = end_position(self._log)
         self._process = spawn(self._command, log=self._log, environment=self._environment)
 
     async def wait(self) -> int | None:
-        """Wait for its end and its log, and return its exit code; None if it never started."""
+        """Wait for its end and its log; return its exit code, or None if it was never started."""
         if self._process is None:
             return None
-        # asyncio's own way would tie the child to the life of one event loop
-        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - as said above
-            await asyncio.sleep(POLL)
+        # a process of asyncio's own could only be waited for in the event loop that started it
+        while (code := self._process.poll()) is None:  # noqa: ASYNC110 - see the line above
+            await asyncio.sleep(EXIT_POLL_SECONDS)
         await self._process.log_written()
         return code
 
@@ -135,7 +135,7 @@ class ChildProcess:
         if self._process is None or self.pid is None:
             return
         self._process.send_signal(signal.SIGTERM)
-        # a paused process could not act on it
+        # a paused process handles no SIGTERM until it continues
         self._process.send_signal(signal.SIGCONT)
         with suppress(TimeoutError):
             async with asyncio.timeout(self._stop_limit):
@@ -149,5 +149,5 @@ class ChildProcess:
             await self.wait()
 
     def last_error_line(self) -> str:
-        """Return the last error that its log holds since its start, or the last line."""
-        return last_line(self._log, since=[self._log_start])
+        """Return the last error in its log since its start, or else the last line."""
+        return find_error_line(self._log, since=[self._log_start])

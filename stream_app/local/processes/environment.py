@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Make all variables for a child that is to see exactly these settings.
+    """Return all variables for a child that must have exactly these settings.
 
     Args:
         settings: the settings that the child's `Settings.from_environment` returns.
@@ -25,6 +25,6 @@ def environment_of(settings: Settings, environment: Mapping[str, str]) -> dict[s
     files = {variable_of(name) + ENDING for name in SECRETS}
     variables = {name: text for name, text in environment.items() if name not in files}
     variables |= texts_of(settings)
-    # the log shows what a child says when it says it
+    # so that every line is in the log as soon as the child has printed it
     variables["PYTHONUNBUFFERED"] = "1"
     return variables

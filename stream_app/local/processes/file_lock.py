@@ -1,7 +1,7 @@
 """A lock on a folder that the kernel releases when its holder dies.
 
-Not filelock: that cannot say whether somebody holds a lock without making its file, and where there
-is no `flock` by default it falls back to a file that outlives its holder.
+It does not use the package filelock: that creates the file only to check whether the lock is held.
+Where `flock` does not work, it uses a file that stays when its holder dies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def locked(path: Path, *, limit: float, busy: str) -> AsyncIterator[None]:
-    """Hold the lock file `path` (created, never removed) for the length of the block.
+    """Hold the lock on the file `path` during the block; the file is created and never removed.
 
     Args:
         path: the lock file.

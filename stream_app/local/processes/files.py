@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 PRIVATE_FOLDER: Final = 0o700
 SHARED_FOLDER: Final = 0o755
-"""The mode of folders with nothing of anybody's stores, such as Kafka's jars."""
+"""The mode of folders without data of any store, such as Kafka's jars."""
 
 PRIVATE_FILE: Final = 0o600
 
 _OTHERS: Final = 0o077
+"""The rights of all users but the owner."""
 
 
 def make_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> Path:
@@ -42,29 +43,30 @@ def make_folder(folder: Path, mode: int = PRIVATE_FOLDER) -> Path:
 
 
 def make_private(data_dir: Path, report: Callable[[str], None]) -> Path:
-    """Create the data dir, or take from others the right to read one that was there before.
+    """Create the data dir, or remove the rights of other users from an existing one.
 
-    A folder that holds other things as well is left as it is, and what is ours in it is not.
+    If the folder also holds files of other programs, its own mode stays as it is: then only the
+    entries that the product made in it are closed to other users.
 
     Args:
         data_dir: folder of all state.
-        report: takes one line for the person where something was not private.
+        report: gets a line for the person if other users had rights.
 
     Raises:
         PrerequisiteError: it cannot be created or written.
     """
     make_folder(data_dir)
     names = {path.name for path in data_dir.iterdir()}
-    is_ours_alone = names <= ENTRIES
-    private = [data_dir] if is_ours_alone else []
+    is_dedicated = names <= ENTRIES
+    private = [data_dir] if is_dedicated else []
     private += [data_dir / name for name in sorted(names & ENTRIES)]
-    opened = [path for path in private if _is_open_to_others(path)]
-    refused = [path for path in opened if not _close_to_others(path)]
-    if opened and not refused:
-        report(f"others could read {_listed(opened)}: from now on only you can")
-    elif refused:
-        report(f"others may read {_listed(refused)}: its mode cannot be changed")
-    if not is_ours_alone and _is_open_to_others(data_dir):
+    open_paths = [path for path in private if _is_open_to_others(path)]
+    still_open = [path for path in open_paths if not _close_to_others(path)]
+    if open_paths and not still_open:
+        report(f"others could read {_listed(open_paths)}: from now on only you can")
+    elif still_open:
+        report(f"others may read {_listed(still_open)}: its mode cannot be changed")
+    if not is_dedicated and _is_open_to_others(data_dir):
         report(
             f"the folder {data_dir} holds other things too, so its mode stays as it is: what "
             "store-uptime keeps in it is for you alone"
@@ -78,7 +80,7 @@ def write_whole(path: Path, text: str) -> None:
     A reader sees the old or the new content, never a part.
 
     Raises:
-        PrerequisiteError: it cannot be written; what was there stays.
+        PrerequisiteError: it cannot be written; its old content stays.
     """
     incoming = path.with_name(f".{path.name}.{os.getpid()}")
     try:

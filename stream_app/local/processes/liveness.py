@@ -14,28 +14,29 @@ import psutil
 
 @dataclass(frozen=True, slots=True)
 class Liveness:
-    """The period of the probes, and the number of failures that end a process.
+    """The period of the probes, and the number of failures after which a process is killed.
 
     Attributes:
         period_seconds: the time between two probes, and the longest wait for an answer;
-            0 for no probes, as is right for a process that is looked at with a debugger.
-        failure_threshold: probes in a row without an answer after which a child is frozen.
+            0 for no probes, for example while a debugger is used.
+        failure_threshold: probes in a row without an answer after which a process counts as frozen.
     """
 
     period_seconds: float = 5.0
     failure_threshold: int = 6
 
 
-USUAL: Final = Liveness()
+DEFAULT_LIVENESS: Final = Liveness()
 
 
 class FailedProbes:
     """Counts the probes in a row that a process has not answered.
 
-    Probes are counted, and not the time since the last answer: a laptop that was asleep for an
-    hour has asked nobody meanwhile, and each of its processes answers the next probe. A process
-    that has never answered is still starting, which takes as long as it takes, unless it is
-    stopped by a signal; one that a debugger holds is left alone.
+    The time since the last answer does not count: a laptop that was asleep for an hour has sent no
+    probes in that hour, and its processes answer the next one.
+
+    A process that has never answered counts as starting, without a time limit, unless a signal
+    has stopped it. Failures of a process in a debugger do not count.
     """
 
     def __init__(self) -> None:
@@ -44,11 +45,11 @@ class FailedProbes:
         self.count = 0
 
     def add(self, pid: int | None, *, answered: bool | None) -> None:
-        """Count a probe.
+        """Add the result of a probe.
 
         Args:
-            pid: the process that was asked; None if no process runs, which others notice.
-            answered: whether it answered; None if it could not be asked, which is not its fault.
+            pid: the process that was probed; None if no process runs, which is no failed probe.
+            answered: True if it answered; None if no probe could be sent, which does not count.
         """
         if pid != self._pid:
             self._pid, self._has_answered, self.count = pid, False, 0
@@ -66,7 +67,7 @@ async def answers_http(url: str, limit: float) -> bool | None:
     """Ask whether a server answers a GET, with any status, within `limit` seconds.
 
     Returns:
-        None if the server could not be asked.
+        None if this process could not send the request.
     """
     timeout = aiohttp.ClientTimeout(total=limit)
     try:
@@ -76,11 +77,11 @@ async def answers_http(url: str, limit: float) -> bool | None:
         ):
             return True
     except (aiohttp.ClientError, OSError) as error:  # TimeoutError is one
-        return None if is_ours_to_mend(error) else False
+        return None if is_own_failure(error) else False
 
 
-def is_ours_to_mend(error: Exception) -> bool:
-    """Check whether this process could not ask at all: it has no descriptors or memory left."""
+def is_own_failure(error: Exception) -> bool:
+    """Check whether this process itself failed: it has no file descriptors or memory left."""
     return getattr(error, "errno", None) in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
@@ -93,10 +94,10 @@ def is_stopped(pid: int) -> bool:
 
 
 def is_held_by_debugger(pid: int) -> bool:
-    """Check whether another process traces this one; False outside Linux, where nothing tells."""
+    """Check whether a debugger traces the process; always False outside Linux."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
-    # psutil does not tell
+    # psutil does not offer this field
     return re.search(r"^TracerPid:\s*[1-9]", text, re.MULTILINE) is not None

@@ -1,15 +1,16 @@
-"""Write what a child process prints into a log of bounded size.
+"""Writes what a child process prints into a log of bounded size.
 
     python -I -S log_writer.py LOG        # reads standard input to its end
 
-It is a process of its own between the child and the file, because then the pipe is emptied while
-the parent is busy, stopped by Ctrl-Z or killed, and no child ever waits for a full pipe or loses
-one under it. It ends at the end of its input, that is when the child and all that the child
-started have ended, so it outlives nobody for long and needs nobody to stop it.
+It is a process of its own, so that it reads the child's pipe also while the parent is busy, stopped
+by Ctrl-Z or killed: the child never waits because the pipe is full, and its pipe is never closed.
+It ends by itself when the child and all processes that the child started have ended, because then
+its input ends.
 
-The file is moved aside by size while it is written (`LOG.1`, then `LOG.2`). What is printed again
-and again is written once a minute, with a count. What the disk does not take is counted and left
-out. It runs without the packages of the product, so it imports the standard library only.
+A log that has become large is renamed (`LOG.1`, later `LOG.2`), and a new one is begun. An entry
+that repeats is written once a minute, with a count. If the disk is full, text is left out, and its
+bytes are counted. The program runs without the product's packages, so it imports the standard
+library only.
 """
 
 from __future__ import annotations
@@ -26,43 +27,46 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LARGEST_LOG: Final = 10_000_000
-"""The size in bytes from which a log is moved aside."""
+MAX_LOG_BYTES: Final = 10_000_000
+"""The size in bytes above which a log is renamed and a new one is begun."""
 
 OLD_LOGS: Final = 2
-"""The number of older logs that are kept."""
+"""The number of renamed logs that are kept."""
 
 REPEAT_SECONDS: Final = 60.0
-"""The seconds in which the same entry is written once."""
+"""The seconds in which an entry that repeats is written once."""
 
-NEWS_REPEATS: Final = 100
-"""An entry of level INFO may come back as often in that time, if others came between: a state
-that changes back and forth must stay readable."""
+MAX_INFO_REPEATS: Final = 100
+"""The times that an INFO or DEBUG entry is written in `REPEAT_SECONDS` if other entries come in
+between, so that the log shows a state that changes back and forth."""
 
-_REMEMBERED: Final = 1_000
-_CHUNK: Final = 65_536
-_LONGEST_ENTRY: Final = 65_536
-_QUOTED: Final = 240
+_MAX_REMEMBERED: Final = 1_000
+_READ_BYTES: Final = 65_536
+_MAX_ENTRY_BYTES: Final = 65_536
+_QUOTED_BYTES: Final = 240
 _IDLE_SECONDS: Final = 0.05
+"""Seconds that whole lines wait for more lines of their stack trace."""
+
 _HALF_LINE_SECONDS: Final = 1.0
+"""Seconds that the beginning of a line waits for the rest of it."""
 
 _STAMP: Final = re.compile(rb"\[?\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.,]?\d*(?:Z|[+-]\d\d:?\d\d)?\]?")
-_NEWS: Final = re.compile(rb"\A\W*(?:INFO|DEBUG)\b")
-_CONTINUED: Final = (b" ", b"\t", b"\n", b"Traceback (most recent call last):", b"Caused by:")
+_INFO_OR_DEBUG: Final = re.compile(rb"\A\W*(?:INFO|DEBUG)\b")
+_CONTINUATIONS: Final = (b" ", b"\t", b"\n", b"Traceback (most recent call last):", b"Caused by:")
 
 
 def entries_of(text: bytes) -> Iterator[bytes]:
-    """Split whole lines into entries: a line with the stack trace below it.
+    """Split whole lines into entries. An entry is a line with the stack trace below it.
 
-    A line with a time begins an entry. What follows belongs to it as long as it is a stack trace:
-    lines that are indented or empty, and the line that names the error at their end.
+    A line that begins with a time begins an entry. A stack trace consists of lines that are
+    indented or empty, and of the line behind them that names the error.
     """
     entry = b""
     in_trace = False
     for line in text.splitlines(keepends=True):
-        continues = line.startswith(_CONTINUED)
+        continues = line.startswith(_CONTINUATIONS)
         ends_trace = in_trace and not continues and not _STAMP.match(line)
-        if entry and (continues or ends_trace) and len(entry) < _LONGEST_ENTRY:
+        if entry and (continues or ends_trace) and len(entry) < _MAX_ENTRY_BYTES:
             entry += line
         else:
             if entry:
@@ -73,77 +77,79 @@ def entries_of(text: bytes) -> Iterator[bytes]:
         yield entry
 
 
-class _Seen:
-    """An entry that was written."""
+class _WrittenEntry:
+    """An entry that was written, and how often it has come since then."""
 
-    __slots__ = ("first_line", "left_out", "since", "written")
+    __slots__ = ("first_line", "since", "times_left_out", "times_written")
 
     def __init__(self, first_line: bytes, since: float) -> None:
         self.first_line = first_line
         self.since = since
-        self.written = 1
-        self.left_out = 0
+        self.times_written = 1
+        self.times_left_out = 0
 
 
 class RepeatedEntries:
-    """Decides which entries are written: one that repeats, once a minute and with a count.
+    """Decides which entries are written: an entry that repeats is written once a minute.
 
-    Times of day at the beginning of an entry make no difference. At most 1,000 different entries
-    are remembered; the count of the oldest is written when another takes its place.
+    After the minute a line with the count of the others is written. Entries that differ only in the
+    time at their beginning count as the same. The last 1,000 different entries are remembered; the
+    count of the oldest is written when a new one takes its place.
     """
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[int, _Seen] = OrderedDict()
+        self._entries: OrderedDict[int, _WrittenEntry] = OrderedDict()
         self._last = 0
 
     def to_write(self, entry: bytes, now: float) -> list[bytes]:
-        """List what to write when this entry comes: it or nothing, behind counts that are due."""
-        written = self.due(now)
+        """Return what to write: counts that are due, then the entry, unless it repeats."""
+        written = self.pop_due_counts(now)
         stamp = _STAMP.match(entry)
         message = entry[stamp.end() :] if stamp else entry
-        # 64 bits that differ in each process: nobody can choose an entry that passes for another
+        # the hash has 64 bits and a random seed: no attacker can choose an entry with the same one
         key = hash(message)
         in_a_row, self._last = key == self._last, key
-        seen = self._seen.get(key)
-        if seen is None:
-            self._seen[key] = _Seen(message.partition(b"\n")[0][:_QUOTED], now)
-            if len(self._seen) > _REMEMBERED:
-                _, oldest = self._seen.popitem(last=False)
-                written += _count(oldest, now)
+        earlier = self._entries.get(key)
+        if earlier is None:
+            self._entries[key] = _WrittenEntry(message.partition(b"\n")[0][:_QUOTED_BYTES], now)
+            if len(self._entries) > _MAX_REMEMBERED:
+                _, oldest = self._entries.popitem(last=False)
+                written += _count_line(oldest, now)
             return [*written, entry]
-        if not in_a_row and seen.written < NEWS_REPEATS and _NEWS.match(message):
-            seen.written += 1
+        may_repeat = not in_a_row and earlier.times_written < MAX_INFO_REPEATS
+        if may_repeat and _INFO_OR_DEBUG.match(message):
+            earlier.times_written += 1
             return [*written, entry]
-        seen.left_out += 1
+        earlier.times_left_out += 1
         return written
 
-    def due(self, now: float, *, all_of_them: bool = False) -> list[bytes]:
-        """Write the counts of left out entries whose minute is over."""
+    def pop_due_counts(self, now: float, *, even_if_not_due: bool = False) -> list[bytes]:
+        """Return count lines of the entries whose minute is over, and forget or restart them."""
         written: list[bytes] = []
-        while self._seen:
-            key, oldest = next(iter(self._seen.items()))
-            if now - oldest.since < REPEAT_SECONDS and not all_of_them:
+        while self._entries:
+            key, oldest = next(iter(self._entries.items()))
+            if now - oldest.since < REPEAT_SECONDS and not even_if_not_due:
                 break
-            del self._seen[key]
-            if oldest.left_out and not all_of_them:
-                # the count is this minute's line
-                self._seen[key] = _Seen(oldest.first_line, now)
-            written += _count(oldest, now)
+            del self._entries[key]
+            if oldest.times_left_out and not even_if_not_due:
+                # the line with the count is the entry's only one in the next minute
+                self._entries[key] = _WrittenEntry(oldest.first_line, now)
+            written += _count_line(oldest, now)
         return written
 
     @property
-    def waiting_since(self) -> float | None:
-        """Return the time at which the oldest entry was written; None if nothing is remembered."""
-        return next(iter(self._seen.values())).since if self._seen else None
+    def oldest_written_at(self) -> float | None:
+        """Return the time since which the oldest entry is remembered; None if there is none."""
+        return next(iter(self._entries.values())).since if self._entries else None
 
 
-def _count(seen: _Seen, now: float) -> list[bytes]:
-    if not seen.left_out:
+def _count_line(entry: _WrittenEntry, now: float) -> list[bytes]:
+    if not entry.times_left_out:
         return []
-    seconds = max(1, round(now - seen.since))
+    seconds = max(1, round(now - entry.since))
     return [
         b"%s (%d more times in %d s)%s\n"
-        % (_stamp(), seen.left_out, seconds, b" " + seen.first_line.strip())
+        % (_stamp(), entry.times_left_out, seconds, b" " + entry.first_line.strip())
     ]
 
 
@@ -152,31 +158,31 @@ def _stamp() -> bytes:
 
 
 class RotatedFile:
-    """A file that is appended to, and moved aside when it has become large.
+    """A file that text is appended to; it is renamed, and begun again, when it has become large.
 
     Args:
-        path: the log; the last ones are `PATH.1` and, older, `PATH.2`.
-        largest: bytes from which it is moved aside.
+        path: the log; the logs before it are `PATH.1` and, older, `PATH.2`.
+        max_bytes: the size above which it is renamed.
 
     Raises:
         OSError: it cannot be opened.
     """
 
-    def __init__(self, path: str, largest: int = LARGEST_LOG) -> None:
+    def __init__(self, path: str, max_bytes: int = MAX_LOG_BYTES) -> None:
         self._path = path
-        self._largest = largest
-        self._lost = 0
+        self._max_bytes = max_bytes
+        self._lost_bytes = 0
         self._descriptor = self._open()
 
     def write(self, text: bytes) -> None:
-        """Append; what cannot be written is left out, and counted once writing works again."""
-        if self._lost:
+        """Append a text. If it cannot be written, its size is logged when writing works again."""
+        if self._lost_bytes:
             note = b"%s WARNING log: %d bytes of this log could not be written\n"
-            text = note % (_stamp(), self._lost) + text
+            text = note % (_stamp(), self._lost_bytes) + text
         if self._append(text):
-            self._lost = 0
+            self._lost_bytes = 0
         else:
-            self._lost += len(text)
+            self._lost_bytes += len(text)
 
     def close(self) -> None:
         """Close the file."""
@@ -185,8 +191,8 @@ class RotatedFile:
     def _append(self, text: bytes) -> bool:
         try:
             size = os.fstat(self._descriptor).st_size
-            if size and size + len(text) > self._largest:
-                self._move_aside()
+            if size and size + len(text) > self._max_bytes:
+                self._rotate()
             rest = memoryview(text)
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
@@ -194,7 +200,7 @@ class RotatedFile:
             return False
         return True
 
-    def _move_aside(self) -> None:
+    def _rotate(self) -> None:
         names = [self._path, *(f"{self._path}.{number}" for number in range(1, OLD_LOGS + 1))]
         try:
             for number in range(OLD_LOGS, 0, -1):
@@ -202,7 +208,7 @@ class RotatedFile:
                     os.replace(names[number - 1], names[number])  # noqa: PTH105 - see above
             descriptor = self._open()
         except OSError:
-            # a bounded disk matters more than an old log
+            # a log must stay bounded, even if its older part is lost
             os.ftruncate(self._descriptor, 0)
             return
         os.close(self._descriptor)
@@ -214,51 +220,51 @@ class RotatedFile:
 
 
 class LogWriter:
-    """Takes what a child prints, piece by piece, and writes what is worth writing.
+    """Splits what a child prints into lines, and writes the entries that do not repeat.
 
     Args:
-        file: the file that is written.
-        repeats: decides about entries that come again.
+        file: the log.
+        repeats: decides which entries are written.
     """
 
     def __init__(self, file: RotatedFile, repeats: RepeatedEntries) -> None:
         self._file = file
         self._repeats = repeats
-        self._rest = b""
+        self._unfinished = b""
 
     def write_lines(self, piece: bytes, now: float, *, more_follows: bool = False) -> None:
-        """Write the whole lines of a piece; half a line waits for its end.
+        """Write the whole lines of what was read; the part of a line waits for its end.
 
         Args:
-            piece: the bytes as they were read.
-            now: seconds of a clock that never goes back.
-            more_follows: the last entry may go on in the next piece.
+            piece: the bytes that were read.
+            now: seconds of a monotonic clock.
+            more_follows: True if the last entry may go on in the next bytes.
         """
-        text = self._rest + piece
-        end = len(text) if len(text) > _LONGEST_ENTRY + _CHUNK else text.rfind(b"\n") + 1
+        text = self._unfinished + piece
+        end = len(text) if len(text) > _MAX_ENTRY_BYTES + _READ_BYTES else text.rfind(b"\n") + 1
         entries = list(entries_of(text[:end]))
-        self._rest = text[end:]
-        if more_follows and entries and len(entries[-1]) < _LONGEST_ENTRY:
-            self._rest = entries.pop() + self._rest
+        self._unfinished = text[end:]
+        if more_follows and entries and len(entries[-1]) < _MAX_ENTRY_BYTES:
+            self._unfinished = entries.pop() + self._unfinished
         self._write(entries, now)
 
-    def pause(self, now: float) -> None:
-        """Write what waits for more, and the counts that are due: nothing came for a while."""
-        rest, self._rest = self._rest, b""
+    def write_pending(self, now: float) -> None:
+        """Write the lines that have waited for more text, and the counts that are due."""
+        rest, self._unfinished = self._unfinished, b""
         self._write(list(entries_of(rest)), now)
-        self._append(self._repeats.due(now))
+        self._append(self._repeats.pop_due_counts(now))
 
-    def end(self, now: float) -> None:
-        """Write all that waits, and all counts: the child has ended."""
-        self.pause(now)
-        self._append(self._repeats.due(now, all_of_them=True))
+    def close(self, now: float) -> None:
+        """Write all that waits and all counts, and close the log."""
+        self.write_pending(now)
+        self._append(self._repeats.pop_due_counts(now, even_if_not_due=True))
         self._file.close()
 
-    def patience(self, now: float) -> float | None:
-        """Compute the seconds after which `pause` has something to do; None if it never does."""
-        if self._rest:
-            return _IDLE_SECONDS if self._rest.endswith(b"\n") else _HALF_LINE_SECONDS
-        since = self._repeats.waiting_since
+    def seconds_until_due(self, now: float) -> float | None:
+        """Return the seconds after which `write_pending` is due; None if nothing is pending."""
+        if self._unfinished:
+            return _IDLE_SECONDS if self._unfinished.endswith(b"\n") else _HALF_LINE_SECONDS
+        since = self._repeats.oldest_written_at
         return None if since is None else max(0.0, since + REPEAT_SECONDS - now)
 
     def _write(self, entries: list[bytes], now: float) -> None:
@@ -271,18 +277,18 @@ class LogWriter:
 
 def main() -> None:
     """Write standard input to the log in the arguments."""
-    largest = int(sys.argv[2]) if len(sys.argv) > 2 else LARGEST_LOG
-    writer = LogWriter(RotatedFile(sys.argv[1], largest), RepeatedEntries())
+    max_bytes = int(sys.argv[2]) if len(sys.argv) > 2 else MAX_LOG_BYTES
+    writer = LogWriter(RotatedFile(sys.argv[1], max_bytes), RepeatedEntries())
     source = sys.stdin.fileno()
     while True:
-        if not select.select([source], [], [], writer.patience(time.monotonic()))[0]:
-            writer.pause(time.monotonic())
+        if not select.select([source], [], [], writer.seconds_until_due(time.monotonic()))[0]:
+            writer.write_pending(time.monotonic())
             continue
-        piece = os.read(source, _CHUNK)
+        piece = os.read(source, _READ_BYTES)
         if not piece:
             break
-        writer.write_lines(piece, time.monotonic(), more_follows=len(piece) == _CHUNK)
-    writer.end(time.monotonic())
+        writer.write_lines(piece, time.monotonic(), more_follows=len(piece) == _READ_BYTES)
+    writer.close(time.monotonic())
 
 
 if __name__ == "__main__":

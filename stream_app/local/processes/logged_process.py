@@ -18,30 +18,30 @@ from stream_app.local.processes.files import make_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PRIVATE: Final = 0o077
-"""The umask of every child: what it writes is for this user alone."""
+PRIVATE_UMASK: Final = 0o077
+"""The umask of every child process, so that only this user can use the files that it makes."""
 
-_LOG_SECONDS: Final = 2.0
-_LOG_POLL: Final = 0.01
+_LOG_LIMIT_SECONDS: Final = 2.0
+_LOG_POLL_SECONDS: Final = 0.01
 
 
 class LoggedProcess:
     """A running program and the process that writes its log; `spawn` makes them.
 
-    The pipe between the two is held open here as well: a log writer that is killed is replaced by
-    another that goes on with the same pipe.
+    This process also keeps the pipe between the two open. If the log writer is killed, another one
+    is started, which goes on with the same pipe.
 
     Args:
         process: the program.
-        output: the end of its pipe that is read; closed when the program has ended.
+        read_end: the end of its pipe that the log writer reads; closed after the program's end.
         log: the file that gets its output.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], output: int, log: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], read_end: int, log: Path) -> None:
         self._process = process
-        self._output: int | None = output
+        self._read_end: int | None = read_end
         self._log = log
-        self._writer = _start_writer(output, log)
+        self._writer = _start_writer(read_end, log)
 
     @property
     def pid(self) -> int:
@@ -50,31 +50,34 @@ class LoggedProcess:
 
     @property
     def returncode(self) -> int | None:
-        """Return its exit code when `poll` has seen its end."""
+        """Return its exit code; None until `poll` has noticed its end."""
         return self._process.returncode
 
     def poll(self) -> int | None:
-        """Return its exit code, -N for signal N; None while it runs."""
+        """Return the exit code, or None while it runs; replace a log writer that was killed.
+
+        The exit code is -N after signal N.
+        """
         code = self._process.poll()
-        if self._output is not None:
+        if self._read_end is not None:
             if code is not None:
-                os.close(self._output)
-                self._output = None
+                os.close(self._read_end)
+                self._read_end = None
             elif self._writer.poll() is not None:
-                self._writer = _start_writer(self._output, self._log)
+                self._writer = _start_writer(self._read_end, self._log)
         return code
 
     def send_signal(self, number: int) -> None:
-        """Send a signal; nothing to do where it has ended."""
+        """Send a signal; do nothing if it has ended."""
         self._process.send_signal(number)
 
     async def log_written(self) -> None:
-        """Wait, once it has ended, until all that it printed is in its log."""
+        """Wait until all that it printed is in its log; call it when the program has ended."""
         with suppress(TimeoutError):
-            # it takes that long only if something that the program started still runs
-            async with asyncio.timeout(_LOG_SECONDS):
-                while self._writer.poll() is None:  # noqa: ASYNC110 - as for the program itself
-                    await asyncio.sleep(_LOG_POLL)
+            # the limit is reached only if another process that the program started still runs
+            async with asyncio.timeout(_LOG_LIMIT_SECONDS):
+                while self._writer.poll() is None:  # noqa: ASYNC110 - as in `ChildProcess.wait`
+                    await asyncio.sleep(_LOG_POLL_SECONDS)
 
 
 def spawn(
@@ -85,16 +88,16 @@ def spawn(
     folder: Path | None = None,
     tied: bool = True,
 ) -> LoggedProcess:
-    """Start a program in a session of its own, its output appended to `log`.
+    """Start a program in a session of its own, with its output appended to `log`.
 
-    The session keeps Ctrl-C in a terminal from reaching it: its parent stops it in order.
+    Ctrl-C in a terminal does not reach another session, so its parent can stop it in order.
 
     Args:
         command: program and arguments.
-        log: the file that gets its standard output and error.
+        log: the file that gets its standard output and standard error.
         environment: all variables of the child; None for those of this process.
         folder: its working folder; None for those of this process.
-        tied: whether the kernel kills it when we die without stopping it (Linux).
+        tied: whether the kernel kills it when this process dies without stopping it (Linux).
 
     Raises:
         PrerequisiteError: the program or the log cannot be used.
@@ -104,32 +107,32 @@ def spawn(
     if tied:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("a tied child must be started from the main thread")
-        # -I -S: nothing of the caller's environment, and no time lost on site-packages
+        # -I ignores Python's variables in the environment, -S skips site-packages to start quickly
         shim = [sys.executable, "-I", "-S", str(Path(parent_death.__file__)), str(os.getpid())]
         command = [*shim, *command]
     make_folder(log.parent)
     _require_writable(log)
     try:
-        output, its_end = os.pipe()
+        read_end, write_end = os.pipe()
     except OSError as error:
         raise PrerequisiteError(f"cannot start {command[0]}: {error.strerror}") from None
     try:
         process = subprocess.Popen(  # noqa: S603 - commands come from this package
             command,
             stdin=subprocess.DEVNULL,
-            stdout=its_end,
-            stderr=its_end,
+            stdout=write_end,
+            stderr=write_end,
             env=environment,
             cwd=folder,
             start_new_session=True,
-            umask=PRIVATE,
+            umask=PRIVATE_UMASK,
         )
     except OSError as error:
-        os.close(output)
+        os.close(read_end)
         raise PrerequisiteError(f"cannot start {command[0]}: {error.strerror}") from None
     finally:
-        os.close(its_end)
-    return LoggedProcess(process, output, log)
+        os.close(write_end)
+    return LoggedProcess(process, read_end, log)
 
 
 def _require_writable(log: Path) -> None:
@@ -139,15 +142,15 @@ def _require_writable(log: Path) -> None:
         raise PrerequisiteError(f"cannot write the log {log}: {error.strerror}") from None
 
 
-def _start_writer(output: int, log: Path) -> subprocess.Popen[bytes]:
+def _start_writer(read_end: int, log: Path) -> subprocess.Popen[bytes]:
     program = Path(log_writer.__file__)
     return subprocess.Popen(  # noqa: S603 - a program of this package
         [sys.executable, "-I", "-S", str(program), str(log.absolute())],
-        stdin=output,
+        stdin=read_end,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        # it must not hold a folder that someone unmounts
+        # its working folder must not keep a file system from being unmounted
         cwd="/",
-        # it ends with its input, after the child: whatever stops us must not stop it
+        # it ends after the child: a signal to all of this process's session must not end it before
         start_new_session=True,
     )

@@ -1,11 +1,11 @@
-"""Become another program that the kernel kills when this one's parent dies.
+"""Turns this process into another program, which the kernel kills when its parent dies.
 
     python -I -S parent_death.py PARENT_PID PROGRAM [ARGUMENT...]
 
-A program of its own rather than a `preexec_fn`: running Python between fork and exec can
-deadlock where there are threads. The wish survives exec. It is SIGKILL: a process that is left
-behind by a crash has lost its peers too, and a clean stop that waits for them might never end.
-Outside Linux this is a plain exec.
+It is a program of its own because a `preexec_fn`, which runs Python between fork and exec, can
+deadlock in a parent with threads. The parent-death signal, which the kernel sends, stays set after
+exec. It is SIGKILL: after a crash of the parent a clean stop might never end, since it could wait
+for other processes that are dead too. Outside Linux no signal is set.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Tie this process to its parent, then become the program in the arguments."""
+    """Set the parent-death signal, then become the program in the arguments."""
     parent = int(sys.argv[1])
     command = sys.argv[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
-            # it died before the kernel knew of the wish
+            # the parent died before the signal was set, so it is never sent
             raise SystemExit(1)
     try:
         os.execvp(command[0], command)  # noqa: S606 - becoming the program is the point

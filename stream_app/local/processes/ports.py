@@ -11,8 +11,8 @@ from stream_app.errors import PrerequisiteError
 
 _LOWEST: Final = 20_000
 _HIGHEST: Final = 29_999
-"""The highest port to choose, below those of outgoing connections: a client that tries the
-port of a stopped broker could otherwise be given that very port, and hold it."""
+"""The highest port to choose. It is below the ports that the system gives to outgoing connections.
+Otherwise a client that connects to a stopped broker could get the broker's own port and keep it."""
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -39,7 +39,7 @@ def free_ports(count: int, excluded: set[int] | None = None) -> list[int]:
     """
     chosen: list[int] = []
     candidates = list(range(_LOWEST, _HIGHEST + 1))
-    # any order will do that keeps two starts at once apart
+    # so that two programs that start at the same time try different ports
     random.shuffle(candidates)
     for port in candidates:
         if len(chosen) == count:
@@ -60,7 +60,7 @@ def _listen_problem(host: str, port: int) -> str | None:
         return str(error.strerror).lower()
     for family, kind, protocol, _, address in addresses:
         with socket.socket(family, kind, protocol) as probe:
-            # as servers do: connections of the last one that still linger do not count
+            # as servers do, so that old connections of an earlier server do not block the port
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

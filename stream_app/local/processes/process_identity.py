@@ -1,6 +1,6 @@
-"""Checks whether a process id still belongs to the process that we started.
+"""Checks whether a process id from a file still belongs to the process that was started.
 
-A process id from a file may have been given to a stranger since: the command line tells.
+The system may have given the id to another program since; the command line shows whether it has.
 """
 
 from __future__ import annotations
@@ -19,6 +19,6 @@ def command_line(pid: int) -> list[str]:
         return []
 
 
-def is_ours(pid: int | None, marker: str) -> bool:
-    """Check whether `pid` runs and has `marker` (say, the path of its settings) as an argument."""
-    return pid is not None and marker in command_line(pid)
+def runs_with_argument(pid: int | None, argument: str) -> bool:
+    """Check whether `pid` runs with this argument, such as the path of its settings."""
+    return pid is not None and argument in command_line(pid)

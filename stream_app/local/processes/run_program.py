@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """The end of a program.
+class ProgramResult:
+    """The result of a program that has ended, or could not be run.
 
     Attributes:
-        code: exit code; None where it could not be run or took too long.
+        code: exit code; None if it could not be run or took too long.
         output: its standard output.
-        errors: its standard error, or why there is no exit code.
+        errors: its standard error, or the reason why there is no exit code.
     """
 
     code: int | None
@@ -38,15 +38,15 @@ async def run_program(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     umask: int = -1,
-) -> Finished:
-    """Run to the end, at most `limit` seconds; never raises for what the program does.
+) -> ProgramResult:
+    """Run a program to its end, for at most `limit` seconds; its failure raises no error.
 
     Args:
         command: program and arguments.
         limit: seconds.
-        environment: all its variables; None for those of this process.
-        folder: its working folder; None for those of this process.
-        umask: rights that files it makes do not have; -1: ours.
+        environment: all variables of the program; None for those of this process.
+        folder: its working folder; None for that of this process.
+        umask: rights that are removed from files it makes; -1 for the umask of this process.
     """
     try:
         process = await asyncio.create_subprocess_exec(
@@ -59,17 +59,17 @@ async def run_program(
             umask=umask,
         )
     except OSError as error:
-        return Finished(None, errors=f"{command[0]}: {error.strerror}")
+        return ProgramResult(None, errors=f"{command[0]}: {error.strerror}")
     try:
         async with asyncio.timeout(limit):
             output, errors = await process.communicate()
     except TimeoutError:
-        return Finished(None, errors=f"{command[0]}: no end within {limit:g} s")
+        return ProgramResult(None, errors=f"{command[0]}: no end within {limit:g} s")
     finally:
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-    return Finished(
+    return ProgramResult(
         process.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
     )

@@ -1,4 +1,4 @@
-"""Runs until someone asks this process to stop."""
+"""Runs a coroutine until a signal asks this process to stop."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def run_until_signalled(work: Coroutine[Any, Any, None]) -> bool:
-    """Run `work`; the first stop signal cancels it, and later ones do not disturb its clean-up.
+    """Run `work`; the first stop signal cancels it, and later ones do not interrupt its clean-up.
 
     Returns:
-        True if a signal ended the work, once that has cleaned up; False if it ended by itself.
-        Its exceptions pass through.
+        True if a signal ended the work, after its clean-up; False if it ended by itself.
+        Exceptions of the work are raised.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)

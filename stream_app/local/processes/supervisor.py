@@ -1,4 +1,4 @@
-"""Starts children in order, again when they die or freeze, and stops them in reverse order."""
+"""Starts processes in order, restarts those that die or freeze, stops them in reverse order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
 from stream_app.errors import PrerequisiteError, SettingsError, StoreUptimeError
-from stream_app.local.processes.liveness import USUAL, FailedProbes, Liveness
+from stream_app.local.processes.liveness import DEFAULT_LIVENESS, FailedProbes, Liveness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,21 +19,22 @@ NON_RETRYABLE_EXIT_CODES: Final = {
     SettingsError.exit_code: SettingsError,
     PrerequisiteError.exit_code: PrerequisiteError,
 }
-"""The exit codes after which a new start would end in the same way."""
+"""The exit codes after which a restart would fail in the same way, each with its error."""
 
 
 class Supervisor:
-    """Keeps children running.
+    """Keeps child processes running.
 
-    A child that ends is started again after a pause that doubles up to `longest_pause` and
-    begins anew once the child has lived for `steady_after`. Until `startup_complete()` is called,
-    a child that ends for its settings or for something missing makes `failure()` raise instead:
-    starting it again cannot help, and the person is still watching. A child that runs and answers
-    no probe is killed, which makes it a child that ends.
+    A child that ends is started again after a pause. The pause doubles each time up to
+    `longest_pause`, and is `first_pause` again after the child has run for `steady_after`. A child
+    that runs and answers no probes is killed, and then started again in the same way.
+
+    Until `startup_complete()` is called, a child that ends because of wrong settings or a missing
+    prerequisite is not started again, which could not help: `failure()` raises its error instead.
 
     Args:
-        report: takes one line for the person.
-        liveness: how often children are asked, and when they are given up.
+        report: gets one line for the person.
+        liveness: how often children are probed, and after how many failures they are killed.
         first_pause: seconds before the first new start.
         longest_pause: seconds of the longest pause before a new start.
         steady_after: seconds of running after which the next pause is short again.
@@ -43,7 +44,7 @@ class Supervisor:
         self,
         report: Callable[[str], None],
         *,
-        liveness: Liveness = USUAL,
+        liveness: Liveness = DEFAULT_LIVENESS,
         first_pause: float = 1.0,
         longest_pause: float = 30.0,
         steady_after: float = 60.0,
@@ -55,7 +56,7 @@ class Supervisor:
         self._steady_after = steady_after
         self._startup_complete = False
         self._children: list[Supervised] = []
-        self._ends = AsyncExitStack()
+        self._exit_stack = AsyncExitStack()
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
@@ -69,24 +70,24 @@ class Supervisor:
         Raises:
             PrerequisiteError: one cannot be started at all.
         """
-        # registered first: where the second cannot be started, `stop()` still ends the first
-        self._ends.push_async_callback(_stop_together, children)
+        # registered first, so that `stop()` ends the first child if the second cannot be started
+        self._exit_stack.push_async_callback(_stop_together, children)
         for child in children:
             await child.start()
         self.watch(*children)
 
     def watch(self, *children: Supervised) -> None:
-        """Keep children running that were started, and will be stopped, elsewhere."""
+        """Keep children running that the caller has started and will stop."""
         self._children += children
         for child in children:
             task = asyncio.create_task(self._run_child(child), name=f"supervise {child.name}")
-            self._ends.push_async_callback(_cancelled, task)
+            self._exit_stack.push_async_callback(_cancel, task)
             if self._liveness.period_seconds:
                 probes = asyncio.create_task(self._probe(child), name=f"probe {child.name}")
-                self._ends.push_async_callback(_cancelled, probes)
+                self._exit_stack.push_async_callback(_cancel, probes)
 
     def startup_complete(self) -> None:
-        """Start children again after every end from now on."""
+        """Start children again from now on, however they end."""
         self._startup_complete = True
 
     async def failure(self) -> None:
@@ -98,14 +99,14 @@ class Supervisor:
         await asyncio.shield(self._failure)
 
     async def stop(self) -> None:
-        """Stop what was started, the last first, each within its own time limit."""
-        # the stack goes on where one of its steps fails
-        await self._ends.aclose()
+        """Stop all started children, the last first, each within its own time limit."""
+        # the exit stack goes on with its other steps if one of them fails
+        await self._exit_stack.aclose()
         self._failure.cancel()
 
     async def _run_child(self, child: Supervised) -> None:
         try:
-            await self._restart_for_ever(child)
+            await self._keep_running(child)
         except Exception as error:  # noqa: BLE001 - failure() raises it again
             self._fail(error)
 
@@ -117,7 +118,7 @@ class Supervisor:
             began = clock()
             pid = child.pid
             answered = None if pid is None else await child.answers(period)
-            # an answer, or none, of a process that has ended meanwhile says nothing
+            # the result is of no use if the process has ended meanwhile
             failed.add(pid if pid == child.pid else None, answered=answered)
             if failed.count >= threshold:
                 self._report(
@@ -127,7 +128,7 @@ class Supervisor:
                 await child.kill()
             await asyncio.sleep(max(0.0, began + period - clock()))
 
-    async def _restart_for_ever(self, child: Supervised) -> None:
+    async def _keep_running(self, child: Supervised) -> None:
         clock = asyncio.get_running_loop().time
         pause = self._first_pause
         while True:
@@ -135,11 +136,11 @@ class Supervisor:
             code = await child.wait()
             if clock() - started >= self._steady_after:
                 pause = self._first_pause
-            ended = f"{child.name} ended ({ending(code)})"
-            # a process that is killed has no time to log a reason
-            words = "" if code == -signal.SIGKILL else child.last_error_line()
-            if words:
-                ended += f": {words}"
+            ended = f"{child.name} ended ({describe_exit(code)})"
+            # a process that is killed cannot log a reason
+            reason = "" if code == -signal.SIGKILL else child.last_error_line()
+            if reason:
+                ended += f": {reason}"
             if code in NON_RETRYABLE_EXIT_CODES and not self._startup_complete:
                 raise NON_RETRYABLE_EXIT_CODES[code](f"{ended}; log: {child.log}")
             self._report(f"{ended}; starting it again in {pause:g} s; log: {child.log}")
@@ -155,11 +156,11 @@ class Supervisor:
     def _fail(self, error: Exception) -> None:
         if not self._failure.done():
             self._failure.set_exception(error)
-            # failure() raises it; if nothing calls failure(), asyncio reports no second error
+            # reading it here keeps asyncio from logging it if nothing calls failure()
             self._failure.exception()
 
 
-def ending(code: int | None) -> str:
+def describe_exit(code: int | None) -> str:
     """Describe how a process ended."""
     if code is None:
         return "its process is gone"
@@ -173,7 +174,7 @@ async def _stop_together(children: tuple[Supervised, ...]) -> None:
             raise outcome
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
         await task

@@ -13,7 +13,7 @@ import pytest
 
 from stream_app.errors import BrokerUnavailableError, PrerequisiteError
 from stream_app.local import stack
-from stream_app.local.kafka.broker import Started
+from stream_app.local.kafka.broker import StartedBroker
 from stream_app.local.processes.child import ChildProcess
 from stream_app.local.processes.liveness import Liveness
 from stream_app.local.run_file import api_address, configured_address
@@ -166,10 +166,10 @@ class DiesAtOnce:
         code = "print('ERROR no room for the topics'); exit(1)"
         self._node = ChildProcess("kafka-1", [sys.executable, "-c", code], log_dir=log_dir)
 
-    async def start(self, *, tied: bool) -> Started:
+    async def start(self, *, tied: bool) -> StartedBroker:
         assert tied
         await self._node.start()
-        return Started("127.0.0.1:9", 1, already_running=False)
+        return StartedBroker("127.0.0.1:9", 1, already_running=False)
 
     async def stop(self) -> bool:
         return False

@@ -11,7 +11,7 @@ import pytest
 
 from stream_app.errors import PrerequisiteError
 from stream_app.local.processes.child import ChildProcess
-from stream_app.local.processes.log_writer import LARGEST_LOG
+from stream_app.local.processes.log_writer import MAX_LOG_BYTES
 from stream_app.local.processes.logged_process import spawn
 from stream_app.local.processes.process_identity import command_line
 
@@ -159,7 +159,7 @@ async def test_the_log_of_a_child_that_floods_is_bounded_while_it_runs(tmp_path:
     await log_has(child, "up\n")
     sizes = sizes_of(tmp_path)
     assert sorted(sizes) == ["floods.log", "floods.log.1", "floods.log.2"]
-    assert max(sizes.values()) <= LARGEST_LOG
+    assert max(sizes.values()) <= MAX_LOG_BYTES
     await child.stop()
 
 

@@ -35,13 +35,13 @@ def stamped(second: float, text: str) -> bytes:
 class Log:
     """A log writer with a clock that the test sets."""
 
-    def __init__(self, folder: Path, largest: int = 1_000_000) -> None:
+    def __init__(self, folder: Path, max_bytes: int = 1_000_000) -> None:
         self.path = folder / "api.log"
-        self.writer = LogWriter(RotatedFile(str(self.path), largest), RepeatedEntries())
+        self.writer = LogWriter(RotatedFile(str(self.path), max_bytes), RepeatedEntries())
         self.now = 0.0
 
-    def print(self, text: bytes, **how: bool) -> None:
-        self.writer.write_lines(text, self.now, **how)
+    def print(self, text: bytes, *, more_follows: bool = False) -> None:
+        self.writer.write_lines(text, self.now, more_follows=more_follows)
 
     def lines(self) -> list[str]:
         return [re.sub(r"^\S+Z \(", "(", line) for line in self.path.read_text().splitlines()]
@@ -55,7 +55,7 @@ def log(tmp_path: Path) -> Log:
 def test_a_log_is_rotated_while_it_is_written_and_two_old_ones_are_kept(
     tmp_path: Path,
 ) -> None:
-    log = Log(tmp_path, largest=1000)
+    log = Log(tmp_path, max_bytes=1000)
     for number in range(1000):
         log.print(b"line %05d\n" % number)
     contents = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -68,7 +68,7 @@ def test_a_log_is_rotated_while_it_is_written_and_two_old_ones_are_kept(
 
 
 def test_a_line_longer_than_a_log_does_not_make_it_grow(tmp_path: Path) -> None:
-    log = Log(tmp_path, largest=100_000)
+    log = Log(tmp_path, max_bytes=100_000)
     for _ in range(100):
         log.print(os.urandom(30_000).replace(b"\n", b""))
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 3 * 250_000
@@ -79,7 +79,7 @@ def test_a_line_that_repeats_is_written_once_a_minute_with_a_count(log: Log) -> 
         log.now = float(second)
         for _ in range(100):
             log.print(stamped(second % 60, "ERROR aiohttp.server: no room"))
-    log.writer.end(130.0)
+    log.writer.close(130.0)
     assert log.lines() == [
         "2026-11-26T17:00:00.000Z ERROR aiohttp.server: no room",
         "(5999 more times in 60 s) ERROR aiohttp.server: no room",
@@ -96,8 +96,8 @@ def test_alternating_lines_repeat_as_well(log: Log) -> None:
 
 def test_a_count_that_is_due_does_not_wait_for_another_line(log: Log) -> None:
     log.print(b"full\nfull\n")
-    assert log.writer.patience(0.0) == 60.0
-    log.writer.pause(60.0)
+    assert log.writer.seconds_until_due(0.0) == 60.0
+    log.writer.write_pending(60.0)
     assert log.lines() == ["full", "(1 more times in 60 s) full"]
 
 
@@ -132,7 +132,7 @@ def test_the_number_of_stored_entries_is_bounded_and_no_count_is_lost(log: Log) 
     log.print(b"first\nfirst\n")
     for number in range(3000):
         log.print(b"%d\n" % number)
-    assert len(log.writer._repeats._seen) <= 1000
+    assert len(log.writer._repeats._entries) <= 1000
     assert "(1 more times in 1 s) first" in log.lines()
 
 
@@ -141,8 +141,8 @@ def test_half_a_line_waits_for_its_end(log: Log) -> None:
     assert log.lines() == []
     log.print(b"line\ntw")
     assert log.lines() == ["one line"]
-    assert log.writer.patience(0.0) == 1.0
-    log.writer.pause(1.0)
+    assert log.writer.seconds_until_due(0.0) == 1.0
+    log.writer.write_pending(1.0)
     assert log.lines() == ["one line", "tw"]
 
 
@@ -177,7 +177,7 @@ def test_a_full_disk_loses_lines_and_their_bytes_are_counted(
 def test_a_log_that_cannot_be_rotated_stays_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = Log(tmp_path, largest=1000)
+    log = Log(tmp_path, max_bytes=1000)
 
     def refused(_newer: str, _older: str) -> None:
         raise PermissionError

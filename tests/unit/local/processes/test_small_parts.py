@@ -18,7 +18,7 @@ from stream_app.local.processes.file_lock import locked
 from stream_app.local.processes.files import make_folder, make_private, write_whole
 from stream_app.local.processes.logged_process import spawn
 from stream_app.local.processes.ports import free_ports, is_free, require_free
-from stream_app.local.processes.process_identity import command_line, is_ours
+from stream_app.local.processes.process_identity import command_line, runs_with_argument
 from stream_app.local.processes.run_program import run_program
 from stream_app.local.processes.signals import run_until_signalled
 from stream_app.local.run_file import RunFile, running_stack_of
@@ -50,22 +50,22 @@ def test_free_ports_differ_and_leave_out_the_excluded_ones() -> None:
 
 def test_a_process_is_known_by_its_arguments() -> None:
     marker = command_line(os.getpid())[-1]
-    assert is_ours(os.getpid(), marker)
-    assert not is_ours(os.getpid(), "no such argument")
-    assert not is_ours(None, marker)
-    assert not is_ours(2**22 + 1, marker), "above the largest process id"
+    assert runs_with_argument(os.getpid(), marker)
+    assert not runs_with_argument(os.getpid(), "no such argument")
+    assert not runs_with_argument(None, marker)
+    assert not runs_with_argument(2**22 + 1, marker), "above the largest process id"
 
 
 def test_the_last_error_is_found_in_a_log_that_was_rotated_since(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("ERROR of an earlier start\n")
-    began = logfile.end_of(log)
+    began = logfile.end_position(log)
     with log.open("a") as file:
         file.write("ERROR no port\n")
     log.rename(tmp_path / "log.1")
     log.write_text("stopped\n")
-    assert logfile.last_line(log, since=[began]) == "ERROR no port"
-    assert logfile.last_line(log, since=[logfile.end_of(log)]) == ""
+    assert logfile.find_error_line(log, since=[began]) == "ERROR no port"
+    assert logfile.find_error_line(log, since=[logfile.end_position(log)]) == ""
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_the_last_error_is_found_in_a_log_that_was_rotated_since(tmp_path: Path)
 )
 def test_the_line_with_the_error_of_a_log_is_found(text: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "log").write_text(text)
-    assert logfile.last_line(tmp_path / "log", tmp_path / "missing") == words
+    assert logfile.find_error_line(tmp_path / "log", tmp_path / "missing") == words
 
 
 def test_an_error_of_the_system_is_preferred_to_later_errors(tmp_path: Path) -> None:
@@ -102,13 +102,15 @@ def test_an_error_of_the_system_is_preferred_to_later_errors(tmp_path: Path) -> 
         + "\n"
         "ERROR Shutdown broker because all log dirs have failed\n"
     )
-    assert logfile.last_line(tmp_path / "log") == "java.io.IOException: No space left on device"
+    assert (
+        logfile.find_error_line(tmp_path / "log") == "java.io.IOException: No space left on device"
+    )
 
 
 def test_a_long_line_keeps_its_end(tmp_path: Path) -> None:
     beginning, end = "ERROR the database of partition 0 fails", "No space left on device"
     (tmp_path / "log").write_text(f"{beginning}: {'folder/' * 100}: {end}\n")
-    words = logfile.last_line(tmp_path / "log")
+    words = logfile.find_error_line(tmp_path / "log")
     assert len(words) <= 240
     assert words.startswith(beginning)
     assert words.endswith(end)
@@ -229,11 +231,13 @@ def test_a_full_disk_of_the_log_is_part_of_the_reason(
     (tmp_path / "log").write_text("INFO half a line abou")
     full = SimpleNamespace(f_bavail=3, f_frsize=4096)
     monkeypatch.setattr(os, "statvfs", lambda _: full)
-    assert logfile.last_line(tmp_path / "log") == (
+    assert logfile.find_error_line(tmp_path / "log") == (
         "INFO half a line abou (the disk of its log is full)"
     )
     (tmp_path / "log").write_text("java.io.IOException: No space left on device")
-    assert logfile.last_line(tmp_path / "log") == "java.io.IOException: No space left on device"
+    assert (
+        logfile.find_error_line(tmp_path / "log") == "java.io.IOException: No space left on device"
+    )
 
 
 def test_a_file_that_cannot_be_written_stays_as_it_was(
