@@ -64,7 +64,7 @@ RULES_OUTSIDE_SCHEMAS: Final = (
     "only one of them may be there",
     "they mean the same, say one",
     "is not before the end",
-    "the time asked for is longer than",
+    "the requested range is longer than",
 )
 """Reasons for which the API rightly rejects requests that are valid by their schema."""
 

@@ -1,4 +1,4 @@
-"""Business hours: rows of local times, the weekly hours they give, and the instants of those."""
+"""Business hours: rows of local times, the weekly hours that they make, and their instants."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def whole_day(number: object) -> int | None:
     """Convert a number to a day: 0.0 is 0, since JSON has one kind of number.
 
     Returns:
-        the whole number, from 0 to 6 or not; None if it is no whole number.
+        the whole number, which may be no day (0 to 6); None if it is no whole number.
     """
     if type(number) is int:
         return number
@@ -60,11 +60,12 @@ def parse_day(text: str) -> int:
 def parse_time_of_day(text: str, *, end: bool = False) -> int:
     """Read `H:MM`, `HH:MM`, `HH:MM:SS` or `HH:MM:SS.ffffff`, with spaces around it or not.
 
-    Digits of a second beyond the sixth are cut off, as those of an instant are.
+    Digits after the sixth decimal of a second are cut off, as in an instant.
 
     Args:
         text: a local time of day.
-        end: True where it ends an interval: `24:00` is valid there, and `23:59:59.999999` means it.
+        end: True if it is the end of an interval: there `24:00` is valid, and `23:59:59.999999`
+            means `24:00` too.
 
     Returns:
         microseconds since midnight, 0 to DAY.
@@ -79,7 +80,7 @@ def parse_time_of_day(text: str, *, end: bool = False) -> int:
 
 
 def _clock_reading(text: str) -> int:
-    # without the spaces around it, so that what the cache holds is short
+    # without the spaces around it, so that the texts in the cache are short
     return _parse_clock(text.strip())
 
 
@@ -138,13 +139,13 @@ ALWAYS_OPEN: Final = WeeklyHours(((0, WEEK),))
 def _pieces(row: Row) -> tuple[Interval, ...]:
     """Return the intervals of one row in the local week; none where its start is its end."""
     day, start, end = row
-    # without the spaces around them, so that what the cache holds is short
+    # without the spaces around them, so that the texts in the cache are short
     return _parse_row(day, start.strip(), end.strip())
 
 
 @lru_cache(maxsize=16_384)
 def _parse_row(day: int, start: str, end: str) -> tuple[Interval, ...]:
-    # stores share their rows: of 35,457 published ones 1,410 are different
+    # many stores have the same rows: of 35,457 published ones 1,410 are different
     if not 0 <= day <= 6:
         raise RecordError(f"day {day} is not 0 (Monday) to 6 (Sunday)")
     try:
@@ -152,7 +153,8 @@ def _parse_row(day: int, start: str, end: str) -> tuple[Interval, ...]:
         closes = parse_time_of_day(end, end=True)
     except RecordError as error:
         raise RecordError(f"hours of day {day}: {error}") from None
-    # as they are read: 23:59:59.999999 on both sides is equal too, though the end means 24:00
+    # compared as they are written: 23:59:59.999999 on both sides is equal, though as the end it
+    # means 24:00
     if opens == _clock_reading(end):
         return ()
     midnight = day * DAY
@@ -163,7 +165,7 @@ def _parse_row(day: int, start: str, end: str) -> tuple[Interval, ...]:
 
 
 def open_intervals(hours: WeeklyHours, tz: BaseTzInfo, start: int, end: int) -> list[Interval]:
-    """Return the time of `[start, end)` in which a timezone's clock shows business hours.
+    """Return the parts of `[start, end)` in which a timezone's clock shows business hours.
 
     Returns:
         UTC intervals in µs, sorted and disjoint; one may begin where the last one ends.

@@ -1,7 +1,8 @@
-"""UUIDs of stores and reports: the forms that are accepted, and the one that is written.
+"""UUIDs of stores and reports: the accepted forms, and the canonical form.
 
-Accepted are the canonical form and the same without dashes, in upper or lower case and with spaces
-around it. Braces and `urn:uuid:` are not accepted.
+A UUID is accepted with its dashes or without them, in upper or lower case and with spaces around
+it. Braces and `urn:uuid:` are not accepted. The canonical form, in which this product writes every
+UUID, has dashes and lower case.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ UUID_PREFIX: Final = (
 _UUID_PREFIX: Final = re.compile(UUID_PREFIX)
 _UUID: Final = re.compile(f"{_HEX}{{8}}(?:-?{_HEX}{{4}}){{3}}-?{_HEX}{{12}}")
 CANONICAL: Final = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-"""A regular expression of a UUID in the form that is written."""
+"""A regular expression of a UUID in the canonical form."""
 _CANONICAL: Final = re.compile(CANONICAL)
 _DIGITS_BEFORE_DASHES: Final = (8, 12, 16, 20)
 
 
 def is_canonical(text: str) -> bool:
-    """Return True for a UUID in the form that is written."""
+    """Return True for a UUID in the canonical form."""
     return _CANONICAL.fullmatch(text) is not None
 
 
 def canonical_uuid(text: str) -> str | None:
-    """Return the written form of a UUID; None if the text is no UUID."""
+    """Return the canonical form of a UUID; None if the text is no UUID."""
     if _CANONICAL.fullmatch(text):
         return text
     trimmed = text.strip()
@@ -39,10 +40,10 @@ def canonical_uuid(text: str) -> str | None:
 
 
 def canonical_prefix(text: str) -> str | None:
-    """Return the first characters, in the written form, of all UUIDs that begin with a text.
+    """Return the first characters of a UUID in the canonical form.
 
     Returns:
-        the prefix without a dash at its end; None if no UUID begins so.
+        the prefix without a dash at its end; None if no UUID begins with the text.
     """
     trimmed = text.strip().lower()
     if not _UUID_PREFIX.fullmatch(trimmed):

@@ -24,7 +24,10 @@ def union(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def intersect(left: Sequence[Interval], right: Sequence[Interval]) -> list[Interval]:
-    """Return the time in both lists; each of them is sorted and disjoint, and so is the result."""
+    """Return the time that both lists contain.
+
+    The intervals of each list are sorted and disjoint, and so are those of the result.
+    """
     common: list[Interval] = []
     left_at = right_at = 0
     left_count, right_count = len(left), len(right)

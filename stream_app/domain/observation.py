@@ -25,7 +25,8 @@ class StoreObservation:
         start: start of the span.
         end: end of the span.
         opened: business hours.
-        active: the time in which the newest poll so far, or else the default status, is active.
+        active: the time in which the newest poll before it is active, or the default status if
+            there is no poll.
         covered: the time in which the newest poll is recent enough; see `covered_intervals`.
         polls: the polls that count: in the span and in the lookback before it.
     """
@@ -54,7 +55,7 @@ def observe(facts: StoreFacts, start: int, end: int, rules: PollRules) -> StoreO
 def active_intervals(
     polls: array[int], start: int, end: int, *, default_active: bool
 ) -> list[Interval]:
-    """Return the parts of `[start, end)` in which the newest poll so far is active.
+    """Return the parts of `[start, end)` in which the newest poll before them is active.
 
     Args:
         polls: a set as `polls.poll_set` packs it.
@@ -63,7 +64,7 @@ def active_intervals(
         default_active: the status before the first poll.
 
     Returns:
-        runs of equal status joined: intervals in µs, sorted, disjoint, none touching.
+        intervals in µs, sorted and disjoint; none begins where another one ends.
     """
     later = bisect_right(polls, start << 1 | 1)
     active = bool(polls[later - 1] & 1) if later else default_active

@@ -28,13 +28,13 @@ def opening_edges(hours: WeeklyHours, tz: BaseTzInfo, start: int, end: int) -> I
     Returns:
         rows of start and end, µs, sorted and disjoint; the first one is empty, at the start.
     """
-    # with the empty one, every instant of the span has an interval at or before it
+    # with the empty interval, every instant of the span has an interval at or before it
     intervals = [(start, start), *open_intervals(hours, tz, start, end)]
     return np.array(intervals, dtype=np.int64)
 
 
 class OpenTimes:
-    """The open times of several schedules over one span, to look instants up in.
+    """Looks up how much open time several schedules have before instants of one span.
 
     Args:
         schedules: the edges of each schedule, as `opening_edges` returns them.
@@ -48,7 +48,7 @@ class OpenTimes:
         numbers = np.repeat(np.arange(len(schedules)), [len(edges) for edges in schedules])
         edges = np.concatenate(schedules)
         self._starts, self._ends = edges[:, 0].copy(), edges[:, 1].copy()
-        # one sorted array of all schedules: each has a range of numbers of its own
+        # one sorted array of all schedules: each schedule has its own range of keys
         self._stride = end - start + 1
         self._keys = numbers * self._stride + (self._starts - start)
         self._earlier: dict[Reading, Integers] = {}
@@ -62,7 +62,8 @@ class OpenTimes:
     def before(self, intervals: Integers, instants: Integers, reading: Reading) -> Integers:
         """Return the open time before instants, in the unit of a reading.
 
-        It is counted from an origin that all instants of a schedule share: differences count.
+        It is counted from an origin that is the same for all instants of a schedule, so only the
+        difference of two of them has a meaning.
 
         Args:
             intervals: for each instant what `find` returned.

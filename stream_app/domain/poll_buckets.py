@@ -18,7 +18,7 @@ never in none.
 
 The stored polls depend on the set of polls alone, not on their order or batches: a poll is dropped
 only where its cold slot has polls that are more than the retention newer. `late` finds the polls
-of a batch for which that is so already: no report will ever read them.
+of a batch that would be dropped at once: no report will ever read them.
 
 The retention may be changed on a table that has polls. Rings come in few sizes, each with slots
 of its own; the retention decides which ring is written, and a report reads every ring that the
@@ -46,17 +46,20 @@ RINGS: Final = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sizes of the cold rings in weeks; the ring of `n` has the slots `n` to `2 * n - 1`."""
 
 MAX_HOT_POLLS: Final = 32
-"""Polls that a hot bucket takes. With this number and `MAX_WARM_POLLS` a poll a minute rewrites
-about 270 bytes, all levels together: the least for three levels and ten thousand polls a week."""
+"""Most polls of a hot bucket.
+
+With this number and `MAX_WARM_POLLS`, a store with one poll a minute (ten thousand a week) rewrites
+about 270 bytes a poll in all three levels together. No other numbers give less.
+"""
 
 MAX_WARM_POLLS: Final = 512
-"""Polls that a warm bucket takes."""
+"""Most polls of a warm bucket."""
 
 MAX_BATCH_WEEK_POLLS: Final = 7 * 24 * 3600 // 2
 """Polls of one week above which a batch is rejected: one poll every two seconds."""
 
 MAX_WEEK_POLLS: Final = 900_000
-"""Polls that one week takes with those of a full warm bucket: as many as fit a changelog record."""
+"""Most polls of one week once a full warm bucket has moved there: they fit a changelog record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +100,8 @@ class BucketLayout:
 
     Attributes:
         retention: the least time for which polls are stored, µs.
-        hot: how many polls a hot bucket takes.
-        warm: how many polls a warm bucket takes.
+        hot: the most polls of a hot bucket.
+        warm: the most polls of a warm bucket.
     """
 
     retention: int
@@ -107,7 +110,7 @@ class BucketLayout:
 
     @property
     def cold_slots(self) -> int:
-        """Return the size of the ring, so that weeks of one slot are far enough apart."""
+        """Return the size of the ring: weeks of one slot are at least the retention apart."""
         return _ring_for(self.retention)
 
     def cold_bucket(self, instant: int) -> Bucket:
@@ -122,8 +125,8 @@ class BucketLayout:
             read: returns the present content of a bucket.
 
         Returns:
-            the changed buckets only: polls that the store has already cost no write where the
-            bucket that they would go to has them.
+            the changed buckets only: polls cost no write if the bucket that they go to has all of
+            them already.
 
         Raises:
             RecordError: a week would have more polls than one record can carry.
@@ -143,7 +146,7 @@ class BucketLayout:
             return list(self._cold_writes(batch, read, MAX_BATCH_WEEK_POLLS))
 
     def late(self, batch: array[int], read: Callable[[Bucket], array[int]]) -> array[int]:
-        """Return the polls of a batch that would be dropped at once, whatever their level.
+        """Return the polls of a batch that would be dropped at once, whatever bucket they go to.
 
         Args:
             batch: polls to add, not empty.
@@ -189,17 +192,17 @@ class BucketLayout:
         """Return the buckets that may have polls in `[first, last]`, nearly in order of time.
 
         Args:
-            first: µs.
-            last: µs.
+            first: the first instant of the requested range, µs.
+            last: the last one, µs.
             kinds: the results of `ring_of_bucket` for the buckets that a store may have besides
                 those of this layout.
 
         Raises:
-            ReportError: that time is longer than the retention.
+            ReportError: the range is longer than the retention.
         """
         weeks = range(first // COLD_SPAN, last // COLD_SPAN + 1)
         if len(weeks) > self.cold_slots:
-            raise ReportError("the time asked for is longer than the retention")
+            raise ReportError("the requested range is longer than the retention")
         all_kinds = {HOT, WARM, Bucket(cold=True, slot=self.cold_slots), *kinds}
         rings = sorted(kind.slot for kind in all_kinds if kind.cold)
         recent = sorted((kind.slot for kind in all_kinds if not kind.cold), reverse=True)
@@ -223,8 +226,8 @@ class BucketLayout:
         """Check that no poll of a store in `[first, last]` was dropped for a newer one.
 
         Args:
-            first: µs.
-            last: µs.
+            first: the first instant of the requested range, µs.
+            last: the last one, µs.
             contents: the content of the buckets that `buckets` returned; an empty one may be left
                 out.
 
@@ -242,11 +245,11 @@ class BucketLayout:
         Raises:
             ReportError: some were dropped.
         """
-        # polls that have yet to move to a cold bucket would drop the same ones there
+        # hot and warm polls move to a cold bucket later, and would drop the same polls there
         slots = ring_size(bucket) if bucket.cold else self.cold_slots
-        held = [newest(week) // COLD_SPAN for week in parts(content, COLD_SPAN)]
+        weeks_with_polls = [newest(week) // COLD_SPAN for week in parts(content, COLD_SPAN)]
         for week in range(first // COLD_SPAN, last // COLD_SPAN + 1):
-            if any(other > week and (other - week) % slots == 0 for other in held):
+            if any(other > week and (other - week) % slots == 0 for other in weeks_with_polls):
                 raise ReportError(
                     "the polls of that time are no longer kept: the store has polls more "
                     "than STORE_UPTIME_RETENTION newer"
@@ -254,7 +257,7 @@ class BucketLayout:
 
 
 def first_that_drops(first: int) -> int:
-    """Return the first instant whose polls may have dropped polls of an instant; both in µs."""
+    """Return the earliest time of a poll that may have dropped a poll at `first`; both in µs."""
     return (first // COLD_SPAN + RINGS[0]) * COLD_SPAN
 
 

@@ -20,7 +20,7 @@ Flags: TypeAlias = "NDArray[np.bool_]"
 
 
 def are_first_of_instant(polls: Integers) -> Flags:
-    """Return which of some sorted polls count: of two at one instant the inactive one, the first.
+    """Return which of some sorted polls count: of two at one instant the first, which is inactive.
 
     Args:
         polls: packed as `polls.poll_set` has them.
@@ -44,12 +44,12 @@ class PollSets:
 
     @classmethod
     def of_sets(cls, sets: Iterable[array[int]]) -> PollSets:
-        """Join the sets of stores that have one each."""
+        """Join the sets of several stores, one set for each store."""
         return cls.of_bytes([to_bytes(polls) for polls in sets])
 
     @classmethod
     def of_bytes(cls, contents: Sequence[bytes]) -> PollSets:
-        """Join the sets of stores that have several each, which may overlap.
+        """Join the sets of several stores, any number for each store; they may overlap.
 
         Args:
             contents: for each store its sets, one behind the other, as `polls.to_bytes` writes
@@ -93,7 +93,7 @@ class PollSets:
         return from_bytes(self.packed[self.bounds[store] : self.bounds[store + 1]].tobytes())
 
     def _with_sorted(self, unordered: Iterable[int]) -> PollSets:
-        """Return the same with the polls of some stores as sets, which were in no order."""
+        """Return the same polls, with those of some stores sorted and without duplicates."""
         sets = np.split(self.packed, self.bounds[1:-1])
         for store in set(unordered):
             polls = np.sort(sets[store])

@@ -35,7 +35,7 @@ def poll_set(polls: Iterable[tuple[int, bool]]) -> array[int]:
 def packed_set(polls: Iterable[int]) -> array[int]:
     """Return the set of packed polls given in any order, with any duplicates."""
     ordered = sorted(polls)
-    # C's loop, not Python's: nearly always there is one poll an instant
+    # a loop in C is faster than one in Python; nearly always there is one poll an instant
     if len(set(map(rshift, ordered, repeat(1)))) == len(ordered):
         return array("q", ordered)
     # of two polls at one instant the inactive one sorts first: keep the first
@@ -52,7 +52,7 @@ def union(one: array[int], other: array[int]) -> array[int]:
     """Return all polls of both sets."""
     if not one or not other:
         return one or other
-    # the usual cases of a live ping, and of buckets that follow each other
+    # the usual cases: a live poll, and buckets that follow each other
     if one[-1] >> 1 < other[0] >> 1:
         return one + other
     if other[-1] >> 1 < one[0] >> 1:
@@ -61,18 +61,18 @@ def union(one: array[int], other: array[int]) -> array[int]:
 
 
 def union_of(all_polls: Sequence[Sequence[int]]) -> array[int]:
-    """Return all polls of some sets, which are arrays, and of lists, which are in any order."""
+    """Return all polls of arrays, which are sets, and of lists, which are in any order."""
     sets = sorted((polls for polls in all_polls if isinstance(polls, array) and polls), key=_first)
     if len(sets) == len(all_polls) and all(
         one[-1] >> 1 < other[0] >> 1 for one, other in pairwise(sets)
     ):
-        # the usual case of batches, which follow each other: without a look at each poll
+        # the usual case: batches that follow each other are joined without a look at each poll
         return array("q", b"".join(sets))
     return packed_set(chain.from_iterable(all_polls))
 
 
 def later(one: int, other: int) -> int:
-    """Return the later of two packed polls; of one instant the inactive one."""
+    """Return the later of two packed polls; if both are of one instant, the inactive one."""
     if one >> 1 == other >> 1:
         return min(one, other)
     return max(one, other)

@@ -33,7 +33,7 @@ def csv_text(rows: Iterable[Sequence[object]], columns: Sequence[str] = CSV_HEAD
     r"""Return the public CSV: a header row, then the rows; each ends with `\n`.
 
     Args:
-        rows: their values are in the order of the columns.
+        rows: the values of each row, in the order of the columns.
         columns: the header.
     """
     return "".join(csv_chunks(rows, columns))

@@ -30,7 +30,8 @@ class ReportRow(NamedTuple):
 
     Attributes:
         values: the values in the order of the spec's columns.
-        polls_counted: number of polls in its time; for the whole range also in the lookback.
+        polls_counted: number of polls in its time; a row of the whole range also counts those in
+            the lookback.
         coverage: share of its open time that polls cover, 0 to 1; None if the store is never open.
         unknown: the part of each figure that no poll covers, in the order of `unknown_columns`.
     """
@@ -117,7 +118,7 @@ def _window_columns(
 
 
 def _shown_windows(spec: ReportSpec, up: Integers, down: Integers) -> list[list[float]]:
-    """Return the columns of two amounts of the hour, the day and the week, as reports show them."""
+    """Return the columns of the time up and down in the three windows, as reports show them."""
     if spec.exact:
         return [(amount / SECOND).tolist() for amount in (*up, *down)]
     hours = _hours_by_minutes()
@@ -138,7 +139,7 @@ class _Period(NamedTuple):
     """The time of one row.
 
     Attributes:
-        names: its values before the figures, besides the store.
+        names: the values of the row between the store and the figures.
         parts: its intervals, in order; more than one where the clock goes back over midnight.
     """
 
@@ -147,7 +148,7 @@ class _Period(NamedTuple):
 
 
 def _periods(spec: ReportSpec, tz: BaseTzInfo, start: int, end: int) -> list[_Period]:
-    """Return the rows of a store in a timezone: the whole range, or each of its local days."""
+    """Return the periods of stores in a timezone: the whole range, or each of its local days."""
     days: list[tuple[list[str], list[Interval]]] = [([], [(start, end)])]
     if spec.daily:
         days = [([day.isoformat()], parts) for day, parts in local_days(tz, start, end).items()]

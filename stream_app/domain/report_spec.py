@@ -19,7 +19,7 @@ MAX_SPAN: Final = 400 * DAY
 
 
 def unknown_columns_of(columns: Iterable[str]) -> tuple[str, ...]:
-    """Return, for each figure among some columns, the name of its part that no poll covers."""
+    """Return the names of the parts that no poll covers, one for each figure among some columns."""
     return tuple(
         f"unknown_{column}" for column in columns if column.startswith(("uptime_", "downtime_"))
     )
@@ -30,11 +30,11 @@ class ReportSpec:
     """The figures that a report contains, up to its reference time.
 
     Attributes:
-        start: start of the custom range, µs; None: `duration` defines it, or the report has the
-            three windows.
+        start: start of the custom range, µs; None if `duration` defines it, or if the report has
+            the three windows.
         duration: length of the custom range, µs.
-        daily: one row for each local day of the range, or of the last 7 days.
-        exact: seconds that are not rounded to the grid of minutes.
+        daily: True for one row for each local day of the range, or of the last 7 days.
+        exact: True for seconds that are not rounded to the grid of minutes.
     """
 
     start: int | None = None
@@ -44,9 +44,9 @@ class ReportSpec:
 
     @classmethod
     def of_columns(cls, columns: Collection[str]) -> ReportSpec:
-        """Return the spec whose report has these columns, and perhaps more, of a later version.
+        """Return the spec of a report with these columns; a later version may have further ones.
 
-        A custom range has the duration 0: columns do not say which range it is.
+        The spec of a custom range has the duration 0, since columns do not say which range it is.
         """
         return next((spec for spec in _SPECS if set(spec.columns) <= set(columns)), cls())
 
@@ -86,14 +86,14 @@ class ReportSpec:
                 f"{format_instant(reference)}"
             )
         if reference - start > MAX_SPAN:
-            raise ReportError(f"the time asked for is longer than {MAX_SPAN // DAY} days")
+            raise ReportError(f"the requested range is longer than {MAX_SPAN // DAY} days")
         return start, reference
 
 
 _SPECS: Final = (
     ReportSpec(),
     ReportSpec(exact=True),
-    # their columns include those of the range as a whole
+    # before the specs of a whole range, whose columns are among these
     ReportSpec(duration=0, daily=True),
     ReportSpec(duration=0, daily=True, exact=True),
     ReportSpec(duration=0),

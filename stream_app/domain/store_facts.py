@@ -1,4 +1,4 @@
-"""The facts of a store that its figures follow from, and the rules by which its polls count."""
+"""The facts of a store from which its figures are computed, and the rules for its polls."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class StoreFacts:
 
 @dataclass(frozen=True, slots=True)
 class PollRules:
-    """The rules by which polls speak for the time around them.
+    """The rules that say which polls count, and for how long.
 
     Attributes:
         lookback: how long before the start of a span a poll still counts, µs.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TimelineSegment:
-    """An interval of a timeline in which nothing changes, as long as possible.
+    """The longest interval of a timeline in which nothing changes.
 
     Attributes:
         start: µs.
@@ -61,7 +61,7 @@ def timeline(observed: StoreObservation) -> list[TimelineSegment]:
 
 
 def _membership(layer: Sequence[Interval], instants: Sequence[int]) -> Iterator[bool]:
-    """Tell for each instant if a layer contains it; the layer's ends are among the instants."""
+    """Yield whether a layer contains each instant; the ends of the layer are among the instants."""
     at = 0
     for instant in instants:
         while at < len(layer) and layer[at][1] <= instant:
@@ -71,7 +71,7 @@ def _membership(layer: Sequence[Interval], instants: Sequence[int]) -> Iterator[
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A time that counts as inactive and contains business hours, as long as possible.
+    """One unbroken time that counts as inactive and contains business hours.
 
     Attributes:
         start: its first open instant, µs.
@@ -107,7 +107,7 @@ def incidents(observed: StoreObservation) -> list[Incident]:
                     unknown=total(opened) - total(intersect(covered_open, [run])),
                     ongoing=run[1] == observed.end and not _active_at_the_end(observed),
                     began_earlier=run[0] == observed.start,
-                    # the newest poll before the end of the run is in it, or carried into it
+                    # the newest poll before the end of the run is in it, or still counts in it
                     reported=bisect_left(observed.polls, run[1] << 1) > 0,
                 )
             )

@@ -96,9 +96,9 @@ def to_datetime(instant: int) -> datetime:
 
 
 def parse_instant(text: object) -> int:
-    """Read ISO 8601 or `YYYY-MM-DD HH:MM:SS[.ffffff] UTC`; no zone means UTC.
+    """Read ISO 8601 or `YYYY-MM-DD HH:MM:SS[.ffffff] UTC`; a time without a UTC offset is in UTC.
 
-    `24:00` is the end of a day, digits of a second beyond the sixth are cut off.
+    `24:00` is the end of a day. Digits after the sixth decimal of a second are cut off.
 
     Returns:
         microseconds since the epoch.
@@ -129,7 +129,7 @@ def parse_instant(text: object) -> int:
 def _parse_usual_time(text: str) -> int:
     """Return the microseconds of a text in the form that programs write.
 
-    This way takes a third of the time; and many stores are polled at the same moment.
+    It takes a third of the time. The results are cached, since many stores are polled at one time.
     """
     try:
         since = datetime.fromisoformat(text[:-1]) - _NAIVE_EPOCH
@@ -153,12 +153,12 @@ def _midnight(match: re.Match[str]) -> int:
 
 
 def _time_of_day(match: re.Match[str]) -> int:
-    """Return the microseconds since midnight; digits beyond the sixth are cut off.
+    """Return the microseconds since midnight; digits after the sixth decimal are cut off.
 
     `24:00` is the end of the day.
 
     Raises:
-        ValueError: no clock shows that.
+        ValueError: no clock shows this time of day.
     """
     hour, minute, second = (int(match[name] or 0) for name in ("hour", "minute", "second"))
     micros = int(((match["fraction"] or "") + "000000")[:6])
@@ -178,7 +178,7 @@ def _offset(match: re.Match[str]) -> int:
 
 
 def check_instant(instant: int) -> int:
-    """Return the instant itself where it lies in 1970 to 2100.
+    """Return the instant itself if it lies in 1970 to 2100.
 
     Raises:
         RecordError: outside that range.
@@ -193,5 +193,5 @@ def check_instant(instant: int) -> int:
 
 
 def format_instant(instant: int) -> str:
-    """Return ISO 8601 in UTC with `Z`; the fraction only where there is one."""
+    """Return an instant as ISO 8601 in UTC with `Z`, with a fraction only if it has one."""
     return to_datetime(instant).isoformat().replace("+00:00", "Z")

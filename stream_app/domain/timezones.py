@@ -1,4 +1,4 @@
-"""Timezones: the one of a name, and the changes of its UTC offset."""
+"""Finds timezones by their names, and the changes of their UTC offsets."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 @lru_cache(maxsize=1024)
 def find_timezone(name: str | None) -> BaseTzInfo | None:
     """Return the timezone of an exact IANA name; None where no timezone has this name."""
-    # pytz.timezone() alone would accept any case; a zone name is exact everywhere else
+    # pytz.timezone() alone would accept upper and lower case; everywhere else a name is exact
     return pytz.timezone(name) if name and name in pytz.all_timezones_set else None
 
 
 def unknown_timezone_name(name: str | None) -> str | None:
-    """Return a name that no timezone has, so that the default timezone applies; otherwise None."""
+    """Return the name if no timezone has it, so that the default one applies; otherwise None."""
     return name if name and find_timezone(name) is None else None
 
 
@@ -70,20 +70,20 @@ def constant_offset_segments(tz: BaseTzInfo, start: int, end: int) -> list[Segme
 
 @lru_cache(maxsize=1024)
 def _clock_changes(tz: BaseTzInfo) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the instants at which the offset changes, and the offsets before and after each."""
+    """Return the instants at which the offset changes, and the offsets before and after them."""
     if not isinstance(tz, DstTzInfo):
         offset = tz.utcoffset(datetime(2000, 1, 1))  # noqa: DTZ001  pytz wants it naive
         return (), (cast("timedelta", offset) // _MICROSECOND,)
     # pytz has no public way to ask for its clock changes, and finding them by probing costs
-    # thousands of conversions a zone. This is the only place that looks inside, and
-    # test_timezones.py compares what it finds with public conversions.
+    # thousands of conversions for each timezone. Only this function reads the private attributes,
+    # and test_timezones.py compares its results with public conversions.
     times = tz._utc_transition_times  # type: ignore[attr-defined]  # noqa: SLF001  see above
     infos = tz._transition_info  # type: ignore[attr-defined]  # noqa: SLF001  see above
     changes: list[int] = []
     offsets = [infos[0][0] // _MICROSECOND]
     for time, info in zip(times[1:], infos[1:], strict=True):
         offset = info[0] // _MICROSECOND
-        if offset != offsets[-1]:  # the others change the zone's abbreviation alone
+        if offset != offsets[-1]:  # the others change the timezone's abbreviation alone
             changes.append(from_datetime(time))
             offsets.append(offset)
     return changes, offsets

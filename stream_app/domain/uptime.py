@@ -1,8 +1,8 @@
 """The time that stores were up and down during their business hours, of many stores at once.
 
-A figure is a difference: the time before the end of a window less that before its start. So the
-polls of a store and its schedule are read once, whatever windows are asked for, and an array has
-the stores of a whole chunk of a report. One store is an array of one.
+A figure is a difference: the time before the end of a window minus the time before its start. So
+the polls and the schedule of a store are read once for any number of windows. Each array has the
+values of all stores of a chunk of a report; a single store is an array of one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class OpenTimeSplit:
     unknown_down: Integers
 
     def __getitem__(self, window: int) -> OpenTimeSplit:
-        """Return the split of one of several windows of each store."""
+        """Return the split of one of the windows, for every store."""
         return OpenTimeSplit(
             self.up[window], self.down[window], self.unknown_up[window], self.unknown_down[window]
         )
@@ -50,7 +50,8 @@ class OpenTimeSplit:
         """Return the sums of windows that follow each other.
 
         Args:
-            first: for each sum the number of its first window; its last one is before the next.
+            first: for each sum the number of its first window; the sum ends where the next one
+                begins.
         """
         return OpenTimeSplit(
             *(
@@ -74,7 +75,7 @@ class OpenTimeSplit:
 
 
 class Windows(NamedTuple):
-    """Windows of stores, of which `StoreStates.split` splits the open time in any unit.
+    """Windows of stores; `StoreStates.split` splits their open time, in any unit.
 
     Attributes:
         instants: the starts, a row for each window of a store, and the ends as the last row.
@@ -88,7 +89,7 @@ class Windows(NamedTuple):
 
 
 class StoreStates:
-    """The states of stores over one span: which are active, and which some poll covers.
+    """The states of stores over one span: when each is active, and when a poll covers it.
 
     A state lasts from one change to the next. The sums of the open time up to each change give the
     time before any instant: the sum up to the last change, and the rest from there.
@@ -228,8 +229,8 @@ class StoreStates:
     def _sums_of(self, reading: Reading) -> tuple[Integers, Integers]:
         """Return the open time before each change, and the sums of its parts up to there.
 
-        The parts are up, unknown, and both of it: a row each. All are counted from an origin that
-        the changes of a store share.
+        The parts are a row each: up, unknown, and up and unknown at once. All are counted from an
+        origin that is the same for all changes of a store.
         """
         sums = self._sums.get(reading)
         if sums is None:

@@ -1,7 +1,7 @@
 """Compares a report with the figures that the source topics give.
 
-The input offsets of a report are a lower bound: records just beyond them may be in it too. So
-where the figures differ, the store's next polls are added one record after the other.
+The input offsets of a report are a lower bound: records just after them may be in it too. So if
+the figures differ, the next records of the store are added one by one, until the figures agree.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from stream_app.explain.reported import ReportedResult
     from stream_app.explain.source_records import PollAtOffset, SourceRecords
 
-MAX_RECORDS_BEYOND: Final = 100
-"""Records of the store that are tried beyond the input offset."""
+MAX_LATER_RECORDS: Final = 100
+"""Most records of the store after the input offset that are added, one by one."""
 
 Outcome = Literal["agrees", "differs", "cannot be recomputed"]
 
@@ -38,7 +38,7 @@ class Comparison:
         reasons: why the outcome is not `agrees`, one line each.
         notes: remarks that do not change the outcome, one line each.
         hours: the business hours of the recomputation; None if the store is always open.
-        recomputation: the recomputed figures; None where they could not be recomputed at all.
+        recomputation: the recomputed figures; None if they could not be recomputed at all.
         polls: the polls that were counted, by instant.
         compared_up_to: the offset of `store-status` below which polls were counted.
     """
@@ -62,7 +62,7 @@ def compare(reported: ReportedResult, records: SourceRecords, default_timezone: 
     """Recompute a report from the source records and compare the figures.
 
     Args:
-        reported: the result that the report has.
+        reported: the figures of the store in the report.
         records: the records of the store.
         default_timezone: the timezone of stores without a known one.
     """
@@ -93,7 +93,7 @@ def _check_timezone(
     offset = reported.offsets[topic]
     place = f"{topic}/{reported.partition}"
     before = [seen for seen in records.timezones if seen.offset < offset]
-    # a record beyond the offset may be in the report
+    # a record after the offset may be in the report
     after = [seen for seen in records.timezones if seen.offset >= offset]
     if not before and after:
         comparison.notes.append(
@@ -113,10 +113,10 @@ def _check_timezone(
 
 
 def _choose_hours(reported: ReportedResult, records: SourceRecords, comparison: Comparison) -> bool:
-    """Choose the business hours to count with and compare those of the report with the topic's.
+    """Choose the business hours for the recomputation, and compare the report's with the topic's.
 
     Returns:
-        False where there are none to count with.
+        False if the topic no longer has the business hours of the report.
     """
     topic = STORE_BUSINESS_HOURS.name
     offset = reported.offsets[topic]
@@ -161,7 +161,7 @@ def _check_figures(
     offset = reported.offsets[STORE_STATUS.name]
     place = f"{STORE_STATUS.name}/{reported.partition}"
     before = records.polls_below(offset)
-    recomputation = _count(reported, before, comparison)
+    recomputation = _recompute_with(reported, before, comparison)
     differences = list(_differences(reported, recomputation))
     if not differences:
         if records.oldest:
@@ -169,7 +169,7 @@ def _check_figures(
                 f"{place} begins at offset {records.oldest}; it still holds all polls that count"
             )
         return
-    if _agrees_beyond(reported, records, comparison):
+    if _agrees_with_later_polls(reported, records, comparison):
         return
     present, counted = _poll_count(reported, comparison.polls), _reported_poll_count(reported)
     if records.oldest and present < counted:
@@ -183,7 +183,7 @@ def _check_figures(
         comparison.add_finding("differs", difference)
 
 
-def _count(
+def _recompute_with(
     reported: ReportedResult, polls: Sequence[PollAtOffset], comparison: Comparison
 ) -> Recomputation:
     """Recompute the figures with some polls and set them in the comparison."""
@@ -200,24 +200,28 @@ def _count(
     return comparison.recomputation
 
 
-def _agrees_beyond(
+def _agrees_with_later_polls(
     reported: ReportedResult, records: SourceRecords, comparison: Comparison
 ) -> bool:
-    """Return whether the report agrees with more polls; the comparison has those then."""
+    """Return whether the report agrees if some polls after its input offset are added.
+
+    If so, the comparison gets these polls and their figures.
+    """
     offset = reported.offsets[STORE_STATUS.name]
-    beyond = {p.offset for p in records.polls if p.offset >= offset}
-    beyond |= {r.revision.position for r in records.removals if r.revision.position >= offset}
-    for number, last in enumerate(sorted(beyond)):
-        if number == MAX_RECORDS_BEYOND:
+    later_offsets = {p.offset for p in records.polls if p.offset >= offset}
+    removed_at = (removal.revision.position for removal in records.removals)
+    later_offsets |= {position for position in removed_at if position >= offset}
+    for number, last in enumerate(sorted(later_offsets)):
+        if number == MAX_LATER_RECORDS:
             break
         polls = records.polls_below(last + 1)
         trial = Comparison(hours=comparison.hours)
-        # comparing the number of polls is quick, and leaves few to be counted
+        # comparing the number of polls is quick, so few trials need a recomputation
         if _poll_count(reported, {poll.instant for poll in polls}) != _reported_poll_count(
             reported
         ):
             continue
-        recomputation = _count(reported, polls, trial)
+        recomputation = _recompute_with(reported, polls, trial)
         if not any(_differences(reported, recomputation)):
             comparison.recomputation = recomputation
             comparison.polls, comparison.compared_up_to = trial.polls, last + 1

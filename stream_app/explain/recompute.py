@@ -23,9 +23,9 @@ class WindowCount:
     """The open time of a window: in minutes, or in µs for exact figures.
 
     Attributes:
-        name: the name of the window, for people.
+        name: the name of the window in the output.
         row: index of the reported row that has its figures.
-        columns: names of its uptime and of its downtime.
+        columns: the names of the columns of its uptime and its downtime.
         up: the open time with status active.
         down: the open time with status inactive.
         unknown_up: the part of `up` that no poll covers.
@@ -53,7 +53,7 @@ class WindowCount:
 
 @dataclass(slots=True)
 class StatusRun:
-    """A time of one status, as long as possible.
+    """One unbroken time of one status.
 
     Attributes:
         start: µs.
@@ -78,8 +78,8 @@ class Recomputation:
 
     Attributes:
         rows: the rows of the report, by column.
-        polls_counted: polls in the whole time and in the lookback before it.
-        coverage: the coverage of the whole time.
+        polls_counted: the number of polls in the whole range and in the lookback before it.
+        coverage: the coverage of the whole range.
         windows: the open time of each window.
         status_runs: the runs of one status, oldest first.
     """
@@ -138,7 +138,7 @@ class _Accumulator:
 def reference_model_of(
     reported: ReportedResult, hours: Sequence[Row] | None, polls: Iterable[tuple[int, bool]]
 ) -> ReferenceModel:
-    """Return the reference model of the time of a report."""
+    """Return the reference model for the time range of a report."""
     return ReferenceModel(
         hours or [],
         reported.timezone,
@@ -201,7 +201,7 @@ def _windows(
         }
     columns = (f"uptime_{unit}", f"downtime_{unit}")
     return {
-        key: WindowCount(str(key) if reported.spec.daily else "the time asked for", row, columns)
+        key: WindowCount(str(key) if reported.spec.daily else "the requested range", row, columns)
         for row, key in enumerate(totals)
     }
 

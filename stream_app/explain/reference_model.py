@@ -1,7 +1,7 @@
 """A reference model of a store's status: the simplest method, to check the product's figures.
 
-It follows the definition of a report directly: one step for each minute, or for each span in which
-nothing changes, and each step is looked at by itself with datetime and pytz. It shares no code
+It follows the definition of a report directly: it makes one step for each minute, or for each span
+in which nothing changes, and computes each step by itself with datetime and pytz. It shares no code
 with `stream_app.domain`, so that an error in either of them shows as a difference.
 """
 
@@ -69,7 +69,7 @@ class DayOpening:
 
 @dataclass(frozen=True, slots=True)
 class PollPolicy:
-    """The rules by which polls count for the time around them.
+    """The rules that say which polls count, and for how long.
 
     Attributes:
         lookback: how long before the start of a report a poll still counts, µs.
@@ -83,10 +83,10 @@ class PollPolicy:
 
 
 class ReferenceModel:
-    """The facts of one store, from which its status at each step follows.
+    """Computes the status of one store at each step, from the facts of the store.
 
     Args:
-        rows: business hours, `(day, start, end)`; none: always open.
+        rows: business hours, `(day, start, end)`; without a row the store is always open.
         timezone_name: an IANA name.
         polls: `(instant, active)` in any order, with any duplicates.
         span: start and end of the time, µs.
@@ -104,14 +104,14 @@ class ReferenceModel:
         span: tuple[int, int],
         policy: PollPolicy,
     ) -> None:
-        self._zone = pytz.timezone(timezone_name)
+        self._tz = pytz.timezone(timezone_name)
         self._start, self._end = span
         self._stale_after = policy.stale_after
         self._default_active = policy.default_active
         self._active: dict[int, bool] = {}
         for instant, active in polls:
             if self._start - policy.lookback <= instant <= self._end:
-                # of two at one instant inactive wins
+                # of two polls at one instant the inactive one counts
                 self._active[instant] = active and self._active.get(instant, True)
         self.polls = sorted(self._active)
         self._always_open = True
@@ -140,10 +140,10 @@ class ReferenceModel:
 
     def day_of(self, instant: int) -> date:
         """Return the date that the store's clock shows."""
-        return _local(self._zone, instant).date()
+        return _local(self._tz, instant).date()
 
     def _step(self, start: int, end: int) -> Step:
-        local = _local(self._zone, start)
+        local = _local(self._tz, start)
         position = bisect_right(self.polls, start)
         poll = self.polls[position - 1] if position else None
         return Step(
@@ -178,7 +178,7 @@ class ReferenceModel:
 
     def _clock_cuts(self) -> Iterator[int]:
         """Yield the instants at which hours, day or UTC offset may change, and some others."""
-        changes, offsets = _offsets(self._zone, self._start, self._end)
+        changes, offsets = _offsets(self._tz, self._start, self._end)
         yield from changes
         day = self.day_of(self._start) - timedelta(days=1)
         last = self.day_of(self._end) + timedelta(days=1)
@@ -198,17 +198,20 @@ def _midnight(day: date) -> datetime:
     return datetime(day.year, day.month, day.day)  # noqa: DTZ001  a reading of a local clock
 
 
-def _local(zone: BaseTzInfo, instant: int) -> datetime:
-    """Return the local time that the zone's clock shows."""
-    aware = zone.fromutc(_EPOCH + timedelta(microseconds=instant))
+def _local(tz: BaseTzInfo, instant: int) -> datetime:
+    """Return the local time that the timezone's clock shows."""
+    aware = tz.fromutc(_EPOCH + timedelta(microseconds=instant))
     return aware.replace(tzinfo=None)
 
 
-def _offsets(zone: BaseTzInfo, start: int, end: int) -> tuple[Sequence[int], set[int]]:
-    """Find the instants at which a zone's UTC offset changes, and its offsets, by probing."""
+def _offsets(tz: BaseTzInfo, start: int, end: int) -> tuple[Sequence[int], set[int]]:
+    """Find the instants at which a timezone's UTC offset changes, and its offsets.
+
+    Offsets that are an hour apart are compared, and each change between them is narrowed down.
+    """
 
     def offset_at(instant: int) -> int:
-        return (_local(zone, instant) - _EPOCH) // _MICROSECOND - instant
+        return (_local(tz, instant) - _EPOCH) // _MICROSECOND - instant
 
     changes = []
     earlier, before = start, offset_at(start)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from stream_app.explain.reported import ReportedResult
 
 SHOWN_STATUS_RUNS: Final = 20
-"""Runs of one status that the text shows, the newest ones; JSON has all."""
+"""Most runs of one status that the text shows: the newest ones. JSON has all."""
 
 SHOWN_REASONS: Final = 10
-"""Reasons that the text shows; JSON has all."""
+"""Most reasons that the text shows; JSON has all."""
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 

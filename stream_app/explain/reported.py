@@ -1,4 +1,4 @@
-"""The figures that a report has of one store, with their provenance."""
+"""The figures of one store in a report, with their provenance."""
 
 from __future__ import annotations
 
@@ -27,24 +27,26 @@ class ReportedResult:
 
     Attributes:
         store_id: the store.
-        start: the start of their time without the lookback, µs.
-        end: their reference time, µs.
-        lookback: µs.
-        stale_after: µs.
+        start: the start of the time range of the figures, without the lookback, µs.
+        end: the reference time of the figures, µs.
+        lookback: how long before the start a poll still counts, µs.
+        stale_after: how long a poll covers the time after it, µs.
         default_active: the status before the first poll.
         timezone: name of the timezone.
         tzdata_version: the version of the timezone database.
-        hours: rows of business hours; None if it is always open, or if they are not reported.
-        hours_reported: whether the report has the business hours; one of many stores has none.
+        hours: rows of business hours; None if the store is always open, or if the report does not
+            have its business hours.
+        hours_reported: whether the report has the business hours; a report of many stores has none.
         hours_version: the digest of the business hours.
         partition: the partition of the store.
         offsets: the input offset of the partition in each source topic.
         spec: the figures that the report has.
         columns: names of the figures.
         unknown_columns: names of the values that say how much of each figure no poll covers; empty
-            where the report has none.
+            if the report has no such values.
         rows: the figures by column, with `polls_counted` and `coverage` of each row.
-        whole: `polls_counted` and `coverage` of the whole time, where the report has them.
+        whole: `polls_counted` and `coverage` of the whole time range; None if the report does not
+            have them.
     """
 
     store_id: str
@@ -73,7 +75,7 @@ def reported_result(document: ReportDocument, store: str | None, partitions: int
     Args:
         document: the report.
         store: the id of the store; None for the only store of the report.
-        partitions: how many partitions the topics by store have.
+        partitions: the number of partitions of the source topics.
 
     Raises:
         StoreUptimeError: the report has no such store, or lacks fields that a recomputation needs.
@@ -81,7 +83,7 @@ def reported_result(document: ReportDocument, store: str | None, partitions: int
     try:
         if "store_id" not in document.fields:
             rows = _rows_of_store(document, store)
-            # the provenance of the store stands in each of its rows
+            # each row of the store has the provenance of the store
             return _result(document, rows, document.fields | rows[0], partitions, of_many=True)
         store_id = parse_uuid(document.fields["store_id"])
         if store not in (None, store_id):

@@ -63,12 +63,12 @@ class TimezoneAtOffset(NamedTuple):
 
 @dataclass(slots=True)
 class SourceRecords:
-    """The records of one store in the order of their offsets, also those beyond the report's.
+    """The records of one store in the order of their offsets, also those after the report's.
 
     Attributes:
         polls: the polls that can count.
         hours: the business hours that applied when they were written; an older record that a
-            worker forwarded did not apply.
+            worker forwarded later never applied.
         timezones: the timezones that applied when they were written.
         removals: the records that removed all earlier polls.
         oldest: the first offset of the partition of `store-status`.
@@ -106,10 +106,10 @@ async def read_source_records(
 
     Args:
         reader: reads the topics.
-        reported: the result whose store is meant.
+        reported: names the store and its partition, and the time range in which polls count.
         tolerance: the setting FUTURE_TOLERANCE, µs.
         earliest: the setting EARLIEST_POLL, µs.
-        on_progress: called with the number of offsets that are read, and of all offsets.
+        on_progress: called with the number of offsets that are read so far, and of all offsets.
 
     Raises:
         BrokerUnavailableError: no broker answers.
@@ -152,7 +152,7 @@ def _add_polls(
             return
         batch, _ = decode_poll_batch(record.value)
     except RecordError:
-        # the worker has written it to the dead letters
+        # a worker has written a dead letter of it
         return
     if batch.store_id != reported.store_id:
         return

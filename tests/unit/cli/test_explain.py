@@ -124,7 +124,7 @@ async def test_a_wrong_figure_is_named(product: Product) -> None:
     [
         (ReportSpec(), "minutes", ["last hour", "last day", "last week"]),
         (ReportSpec(exact=True), "seconds", ["last hour", "last day", "last week"]),
-        (ReportSpec(start=NOON - DAY), "minutes", ["the time asked for"]),
+        (ReportSpec(start=NOON - DAY), "minutes", ["the requested range"]),
         (ReportSpec(duration=DAY, daily=True), "minutes", ["2024-03-09", "2024-03-10"]),
     ],
 )
