@@ -1,4 +1,4 @@
-"""Recomputes a few stores in each round, and logs what differs."""
+"""Recomputes the figures of a few stores in each round, and logs those that differ."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from stream_app.worker.watchman.recent_records import (
     RecentRecords,
     new_consumer,
 )
-from stream_app.worker.watchman.window import choose_window, known_from, reading_span
+from stream_app.worker.watchman.window import choose_window, complete_from, reading_span
 
 if TYPE_CHECKING:
     from stream_app.errors import OnFatalError
@@ -46,19 +46,22 @@ ROUND_STORES: Final = 3
 """Stores of one partition that are recomputed in a round."""
 
 ROUND_BYTES: Final = 64 << 20
-"""Bytes that a round reads of `store-status`, where they hold enough time to compare."""
+"""Bytes that a round reads of `store-status`; it reads more if a comparison needs it."""
 
 ROUND_SECONDS: Final = 1800.0
 """Seconds after which a round ends unfinished."""
 
-TRIES: Final = 3
-"""A store differs only when it does so this often: what is being applied may be in or not."""
+ATTEMPTS: Final = 3
+"""Attempts that must all differ before a difference is logged.
+
+A record that is just being applied may be in the table already or not.
+"""
 
 SHOWN_DIFFERENCES: Final = 5
-"""Figures that the line about a difference names."""
+"""Most differences that one log line names."""
 
-LOOKED_AT_RECORDS: Final = 50
-"""Records of a store whose polls may become reference times."""
+SAMPLED_RECORDS: Final = 50
+"""Most records of a store from whose polls the reference time is chosen."""
 
 _FIRST_RECORD_BYTES: Final = 200
 _DEAD_LETTERS: Final = TopicPartition(DEAD_LETTERS.name, 0)
@@ -67,35 +70,35 @@ NewConsumer = Callable[["Settings"], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class _Round:
+class _RoundInput:
     """The input of one round.
 
     Attributes:
         number: the partition.
         consumer: the client that reads.
         records: the records of the chosen stores.
-        first: the offset of `store-status` from which on it is read.
-        known: the time from which on no poll is missing in what was read, µs.
+        first: the offset of `store-status` at which reading begins.
+        complete_since: the time from which on every poll was read, µs.
     """
 
     number: int
     consumer: Any
     records: RecentRecords
     first: int
-    known: int
+    complete_since: int
 
     @property
-    def status(self) -> TopicPartition:
+    def status_partition(self) -> TopicPartition:
         """Return the partition of the polls."""
         return TopicPartition(STORE_STATUS.name, self.number)
 
 
 class Watchman:
-    """Compares, at low priority, what the table says with what the topics say.
+    """Compares figures from the facts table with figures from the topics, at low priority.
 
     A round chooses one owned partition and some of its stores, reads their records from the
-    topics at a bounded rate, and recomputes a report of each. It holds nothing up: it may be
-    interrupted at any point, and a partition that is revoked meanwhile only ends the round.
+    topics at a bounded rate, and recomputes a report of each. It delays nothing else: it may be
+    cancelled at any point, and a partition that is revoked meanwhile only ends the round.
 
     Args:
         settings: how often, and how to reach the broker.
@@ -158,11 +161,11 @@ class Watchman:
         try:
             # stopping the watchman may cancel this too
             await start(consumer, self._settings)
-            checks = await self._read(partition.number, consumer, store_ids)
+            round_input = await self._read(partition.number, consumer, store_ids)
             for store_id in store_ids:
-                self._metrics.watchman_checked(await self._check(checks, store_id))
+                self._metrics.watchman_checked(await self._check(round_input, store_id))
         except NotComparableError as error:
-            log.debug("the watchman gives a round up: %s", error)
+            log.debug("the watchman ends a round early: %s", error)
             self._metrics.watchman_checked("not_comparable")
         finally:
             await stop(consumer)
@@ -170,18 +173,18 @@ class Watchman:
     def _choose_stores(self, owned: OwnedPartition) -> list[str]:
         chosen = self._random.sample(tuple(owned.stores), min(ROUND_STORES, len(owned.stores)))
         store_ids = [str(UUID(bytes=store)) for store in chosen]
-        # only the partition of a store's key is where `explain` looks
+        # `explain` reads only the partition that the id of a store gives
         return [
             store_id
             for store_id in store_ids
             if partition_of(store_id.encode(), self._settings.partitions) == owned.number
         ]
 
-    async def _read(self, number: int, consumer: Any, store_ids: list[str]) -> _Round:
-        """Read the records of some stores; slowly, so a round takes a minute where there are many.
+    async def _read(self, number: int, consumer: Any, store_ids: list[str]) -> _RoundInput:
+        """Read the records of some stores, slowly: a round with many records takes a minute.
 
         Raises:
-            NotComparableError: the topics do not hold what is needed.
+            NotComparableError: the topics do not have the records that are needed.
             BrokerUnavailableError: the broker does not answer.
         """
         status = TopicPartition(STORE_STATUS.name, number)
@@ -190,23 +193,23 @@ class Watchman:
         await records.read_to(status, first, end)
         if records.read_records:
             self._record_bytes = records.read_bytes / records.read_records
-        known = known_from(
+        complete_since = complete_from(
             records.first_append_time(status), first, self._settings.future_tolerance
         )
-        checks = _Round(number, consumer, records, first, known)
-        await self._read_newest(checks)
-        return checks
+        round_input = _RoundInput(number, consumer, records, first, complete_since)
+        await self._read_newest(round_input)
+        return round_input
 
-    async def _read_newest(self, checks: _Round) -> None:
-        """Read on to the end of every source topic: whatever is in the table stands before it."""
+    async def _read_newest(self, round_input: _RoundInput) -> None:
+        """Read every source topic to its end: all records that are in the table lie before it."""
         for spec in SOURCE_TOPICS:
-            place = TopicPartition(spec.name, checks.number)
-            oldest, end = await self._bounds(checks.consumer, place)
-            first = checks.first if place == checks.status else oldest
-            await checks.records.read_to(place, first, end)
+            partition = TopicPartition(spec.name, round_input.number)
+            oldest, end = await self._bounds(round_input.consumer, partition)
+            first = round_input.first if partition == round_input.status_partition else oldest
+            await round_input.records.read_to(partition, first, end)
 
     async def _range(self, consumer: Any, status: TopicPartition) -> tuple[int, int]:
-        """Choose the offsets to read: as many as a round may, or as a comparison needs at least."""
+        """Choose the offsets to read: as many as a round may, or more if a comparison needs it."""
         oldest, end = await self._bounds(consumer, status)
         affordable = end - int(ROUND_BYTES / self._record_bytes)
         if affordable <= oldest:
@@ -215,55 +218,58 @@ class Watchman:
         since = await self._first_since(consumer, status, needed)
         return max(oldest, min(affordable, since)), end
 
-    async def _bounds(self, consumer: Any, place: TopicPartition) -> tuple[int, int]:
+    async def _bounds(self, consumer: Any, partition: TopicPartition) -> tuple[int, int]:
         try:
-            oldest = await consumer.beginning_offsets([place])
-            end = await consumer.end_offsets([place])
+            oldest = await consumer.beginning_offsets([partition])
+            end = await consumer.end_offsets([partition])
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
-        return oldest[place], end[place]
+        return oldest[partition], end[partition]
 
-    async def _first_since(self, consumer: Any, place: TopicPartition, instant: int) -> int:
+    async def _first_since(self, consumer: Any, partition: TopicPartition, instant: int) -> int:
         """Return the offset of the first record that was appended at an instant (µs) or later."""
         try:
-            first = (await consumer.offsets_for_times({place: max(instant, 0) // 1000}))[place]
+            offsets = await consumer.offsets_for_times({partition: max(instant, 0) // 1000})
         except KafkaError as error:
             raise unavailable(self._settings, error) from error
-        return (await self._bounds(consumer, place))[1] if first is None else int(first.offset)
+        first = offsets[partition]
+        return (await self._bounds(consumer, partition))[1] if first is None else int(first.offset)
 
-    async def _check(self, checks: _Round, store_id: str) -> CheckOutcome:
-        """Compare a report of a store with what the topics say, and tell what differs."""
-        window = self._window(checks, store_id)
+    async def _check(self, round_input: _RoundInput, store_id: str) -> CheckOutcome:
+        """Compare a report of a store with figures from the topics, and log the differences."""
+        window = self._window(round_input, store_id)
         if window is None:
             return "not_comparable"
-        for attempt in range(TRIES):
+        for attempt in range(ATTEMPTS):
             await asyncio.sleep(attempt)
-            reported = self._report_now(checks.number, store_id, window)
+            reported = self._report_now(round_input.number, store_id, window)
             if reported is None:
                 return "not_comparable"
-            await self._read_newest(checks)
-            # minute by minute: too long for the event loop
-            outcome, differences = await asyncio.to_thread(self._recompute, checks, reported)
+            await self._read_newest(round_input)
+            # it goes minute by minute, which takes too long for the event loop
+            outcome, differences = await asyncio.to_thread(self._recompute, round_input, reported)
             if outcome == "agrees":
                 return outcome
-            # a run of polls that is being applied stands in the table before its offsets count
-            differing = (reported, differences)
-        if outcome == "not_comparable" or await self._has_dead_letter(checks, store_id):
+            # polls that are being applied are in the table before the input offsets include them
+            last_difference = (reported, differences)
+        if outcome == "not_comparable" or await self._has_dead_letter(round_input, store_id):
             return "not_comparable"
-        _log_difference(checks.number, *differing)
+        _log_difference(round_input.number, *last_difference)
         return "differs"
 
-    def _window(self, checks: _Round, store_id: str) -> Window | None:
-        owned = self._owned_partitions.get(checks.number)
+    def _window(self, round_input: _RoundInput, store_id: str) -> Window | None:
+        owned = self._owned_partitions.get(round_input.number)
         if owned is None or owned.newest_poll is None:
             return None
-        records = checks.records.of_store(checks.status, store_id)
-        some = self._random.sample(records, min(len(records), LOOKED_AT_RECORDS))
+        records = round_input.records.of_store(round_input.status_partition, store_id)
+        some = self._random.sample(records, min(len(records), SAMPLED_RECORDS))
         polls = [instant for record in some for instant in _instants(record)]
-        return choose_window(self._settings, checks.known, owned.newest_poll, polls, self._random)
+        return choose_window(
+            self._settings, round_input.complete_since, owned.newest_poll, polls, self._random
+        )
 
     def _report_now(self, number: int, store_id: str, window: Window) -> ReportedResult | None:
-        """Return the result that a report would have now; None if none can be made here.
+        """Return the figures that a report would have now; None if this worker cannot make one.
 
         Raises:
             TableError: the database cannot be read.
@@ -281,43 +287,44 @@ class Watchman:
         return reported_result(document, None, self._settings.partitions)
 
     def _recompute(
-        self, checks: _Round, reported: ReportedResult
+        self, round_input: _RoundInput, reported: ReportedResult
     ) -> tuple[CheckOutcome, list[str]]:
-        """Compare a report with what the topics say; return the outcome and what differs."""
+        """Compare a report with figures from the topics; return the outcome and the differences."""
         settings = self._settings
         source = asyncio.run(
             read_source_records(
-                checks.records, reported, settings.future_tolerance, settings.earliest_poll
+                round_input.records, reported, settings.future_tolerance, settings.earliest_poll
             )
         )
         if reported.hours and not source.hours:
             return "not_comparable", []
         if reported.timezone != settings.default_timezone and not source.timezones:
             return "not_comparable", []
-        # a topic that was created again begins at its first offset, and lacks polls that
-        # the table holds: such a topic is one that has lost its oldest records
-        source.oldest = 1 if checks.first == 0 else 0
+        # a topic that was created again is read from offset 0, and lacks polls that are in the
+        # table: it counts as a topic that has lost its oldest records
+        source.oldest = 1 if round_input.first == 0 else 0
         comparison = compare(reported, source, settings.default_timezone)
         if comparison.outcome == "cannot be recomputed":
             return "not_comparable", []
         return comparison.outcome, comparison.reasons
 
-    async def _has_dead_letter(self, checks: _Round, store_id: str) -> bool:
-        """Return whether a worker has kept one of the store's records as a dead letter."""
+    async def _has_dead_letter(self, round_input: _RoundInput, store_id: str) -> bool:
+        """Return whether a worker has written a dead letter of one of the store's records."""
         offsets = {
-            (spec.name, checks.number, record.offset)
+            (spec.name, round_input.number, record.offset)
             for spec in SOURCE_TOPICS
-            for record in checks.records.of_store(
-                TopicPartition(spec.name, checks.number), store_id
+            for record in round_input.records.of_store(
+                TopicPartition(spec.name, round_input.number), store_id
             )
         }
-        appended = checks.records.first_append_time(checks.status) or 0
-        first = await self._first_since(checks.consumer, _DEAD_LETTERS, appended)
-        _, end = await self._bounds(checks.consumer, _DEAD_LETTERS)
-        letters = RecentRecords(checks.consumer, [store_id])
-        await letters.read_to(_DEAD_LETTERS, first, end)
+        appended = round_input.records.first_append_time(round_input.status_partition) or 0
+        first = await self._first_since(round_input.consumer, _DEAD_LETTERS, appended)
+        _, end = await self._bounds(round_input.consumer, _DEAD_LETTERS)
+        dead_letters = RecentRecords(round_input.consumer, [store_id])
+        await dead_letters.read_to(_DEAD_LETTERS, first, end)
         return any(
-            _place(letter) in offsets for letter in letters.of_store(_DEAD_LETTERS, store_id)
+            _source_of(dead_letter) in offsets
+            for dead_letter in dead_letters.of_store(_DEAD_LETTERS, store_id)
         )
 
 
@@ -329,10 +336,10 @@ def _instants(record: Any) -> list[int]:
     return [instant for instant, _ in batch.polls]
 
 
-def _place(letter: Any) -> tuple[Any, Any, Any] | None:
-    """Return the place of a dead letter's original on a topic."""
+def _source_of(dead_letter: Any) -> tuple[Any, Any, Any] | None:
+    """Return the topic, partition and offset of the record that a dead letter is of, or None."""
     try:
-        source = decode_dead_letter(letter.value).source
+        source = decode_dead_letter(dead_letter.value).source
     except RecordError:
         return None
     return source.get("topic"), source.get("partition"), source.get("offset")

@@ -1,4 +1,4 @@
-"""Chooses a time range of a store of which both the topics and the table hold every poll."""
+"""Chooses a time range in which the topics and the table both have every poll of a store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOCK_STEP: Final = MINUTE
 """Microseconds by which the broker's time may go back from one record to the next."""
 
 MIN_SPAN: Final = 15 * MINUTE
-"""The shortest span that is worth a comparison; µs."""
+"""The shortest time range that is compared, in µs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +36,16 @@ class Window:
     settings: Settings
 
 
-def known_from(first_append_time: int | None, first_offset: int, tolerance: int) -> int:
-    """Return the time from which on no poll is missing where a partition is read from an offset on.
+def complete_from(first_append_time: int | None, first_offset: int, tolerance: int) -> int:
+    """Return the time from which on a reader has every poll, if it begins to read at an offset; µs.
 
-    The broker takes no poll that is dated further ahead of its clock than the tolerance: so a poll
-    of this time or later stands at or behind the offset, and only polls that are older may stand
-    before it.
+    A poll may be ahead of the broker's clock by the tolerance at most. So the records before the
+    offset, which the broker appended earlier, have only polls that are older than this time.
 
     Args:
         first_append_time: the broker's time of the first record that was read, µs; None if there is
             no record.
-        first_offset: the offset that the partition is read from.
+        first_offset: the offset at which reading begins.
         tolerance: the setting FUTURE_TOLERANCE, µs.
     """
     if first_offset == 0:
@@ -55,27 +54,27 @@ def known_from(first_append_time: int | None, first_offset: int, tolerance: int)
 
 
 def reading_span(tolerance: int) -> int:
-    """Return the newest time of a partition that must be read for a window of MIN_SPAN; µs."""
+    """Return how far back from now a partition must be read for a window of MIN_SPAN; µs."""
     return tolerance + CLOCK_STEP + MIN_SPAN
 
 
 def choose_window(
-    settings: Settings, known: int, newest: int, polls: Sequence[int], random: Random
+    settings: Settings, complete_since: int, newest: int, polls: Sequence[int], random: Random
 ) -> Window | None:
-    """Choose what to compare of a store.
+    """Choose the report of a store that is compared.
 
     Args:
         settings: lookback and retention.
-        known: the time from which on no poll is missing in what was read of the topics, µs.
-        newest: the newest poll of any store of the partition, µs.
-        polls: the instants of polls of the store that were read, µs; in any order.
-        random: chooses.
+        complete_since: the time from which on every poll was read from the topics, µs.
+        newest: the time of the newest poll of all stores of the partition, µs.
+        polls: the times of some polls of the store, µs, in any order.
+        random: chooses among the possible reports.
 
     Returns:
-        a report whose polls both the topics and the table hold; None if there is none.
+        a report of which the topics and the table both have every poll; None if there is none.
     """
-    # a store's polls are dropped when they are older than the retention before its newest one
-    earliest = max(known, newest - settings.retention)
+    # polls that are more than the retention older than the newest poll of their store are dropped
+    earliest = max(complete_since, newest - settings.retention)
     references = [newest]
     if polls:
         references.insert(0, min(random.choice(polls) + random.randrange(DAY), newest))

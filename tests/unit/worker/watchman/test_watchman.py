@@ -381,13 +381,13 @@ async def test_records_that_are_deleted_while_they_are_read_end_the_round(
 ) -> None:
     product = Product()
     product.live(24 * 12)
-    note = kept_records.RecentRecords._note_first
+    record_first = kept_records.RecentRecords._record_first_append_time
 
     def deleted_meanwhile(*arguments: Any) -> None:
         product.topics.deleted[STATUS, 0] = 600
-        note(*arguments)
+        record_first(*arguments)
 
-    monkeypatch.setattr(kept_records.RecentRecords, "_note_first", deleted_meanwhile)
+    monkeypatch.setattr(kept_records.RecentRecords, "_record_first_append_time", deleted_meanwhile)
     await product.watch()
     assert product.outcomes() == (0, 0, 1)
 

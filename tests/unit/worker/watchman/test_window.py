@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.settings import Settings
-from stream_app.worker.watchman.window import MIN_SPAN, Window, choose_window, known_from
+from stream_app.worker.watchman.window import MIN_SPAN, Window, choose_window, complete_from
 
 SETTINGS = Settings.from_environment({}, lookback=HOUR, retention=30 * DAY)
 NOW = 2_000 * WEEK
@@ -26,11 +26,11 @@ def earliest_poll(window: Window) -> int:
 
 
 def test_a_partition_that_is_read_whole_lacks_no_poll() -> None:
-    assert known_from(NOW, 0, 5 * MINUTE) == 0
+    assert complete_from(NOW, 0, 5 * MINUTE) == 0
 
 
 def test_unread_records_may_have_polls_that_are_dated_ahead_of_their_record() -> None:
-    assert known_from(NOW, 7, 5 * MINUTE) == NOW + 6 * MINUTE
+    assert complete_from(NOW, 7, 5 * MINUTE) == NOW + 6 * MINUTE
 
 
 def test_the_three_windows_are_compared_where_all_their_polls_are_known() -> None:

@@ -75,34 +75,36 @@ class FakeConsumer:
     async def stop(self) -> None:
         self.stopped = True
 
-    async def beginning_offsets(self, places: Iterable[TopicPartition]) -> dict[Any, int]:
-        return {place: self._topics.deleted.get(tuple(place), 0) for place in places}
+    async def beginning_offsets(self, partitions: Iterable[TopicPartition]) -> dict[Any, int]:
+        return {
+            partition: self._topics.deleted.get(tuple(partition), 0) for partition in partitions
+        }
 
-    async def end_offsets(self, places: Iterable[TopicPartition]) -> dict[Any, int]:
-        return {place: len(self._topics.records[tuple(place)]) for place in places}
+    async def end_offsets(self, partitions: Iterable[TopicPartition]) -> dict[Any, int]:
+        return {partition: len(self._topics.records[tuple(partition)]) for partition in partitions}
 
     async def offsets_for_times(self, times: Mapping[TopicPartition, int]) -> dict[Any, Any]:
-        ((place, time),) = times.items()
-        later = (r.offset for r in self._topics.records[tuple(place)] if r.timestamp >= time)
+        ((partition, time),) = times.items()
+        later = (r.offset for r in self._topics.records[tuple(partition)] if r.timestamp >= time)
         offset = next(later, None)
-        return {place: None if offset is None else OffsetOfTime(offset)}
+        return {partition: None if offset is None else OffsetOfTime(offset)}
 
-    def assign(self, places: Iterable[TopicPartition]) -> None:
-        (self._place,) = places
+    def assign(self, partitions: Iterable[TopicPartition]) -> None:
+        (self._partition,) = partitions
 
-    def seek(self, _place: TopicPartition, offset: int) -> None:
+    def seek(self, _partition: TopicPartition, offset: int) -> None:
         self._position = offset
 
     async def getmany(
-        self, place: TopicPartition, *, timeout_ms: int, max_records: int
+        self, partition: TopicPartition, *, timeout_ms: int, max_records: int
     ) -> dict[Any, list[TopicRecord]]:
         assert timeout_ms
-        if self._position < self._topics.deleted.get(tuple(place), 0):
+        if self._position < self._topics.deleted.get(tuple(partition), 0):
             raise OffsetOutOfRangeError
-        records = self._topics.records[tuple(place)][self._position :][:max_records]
+        records = self._topics.records[tuple(partition)][self._position :][:max_records]
         self._position += len(records)
-        self._topics.read += [(place.topic, place.partition, r.offset) for r in records]
-        return {place: records} if records else {}
+        self._topics.read += [(partition.topic, partition.partition, r.offset) for r in records]
+        return {partition: records} if records else {}
 
-    async def position(self, _place: TopicPartition) -> int:
+    async def position(self, _partition: TopicPartition) -> int:
         return self._position
