@@ -11,5 +11,5 @@ RESOURCE: Final = Resource(
     group=Group("documents", "Descriptions of this API, for people and for programs."),
     routes=(routes.routes,),
     operations=schemas.OPERATIONS,
-    not_described={("GET", "/docs/{file}"): "files of a page, which nothing else asks for"},
+    not_described={("GET", "/docs/{file}"): "files that only the page of the documents loads"},
 )

@@ -12,6 +12,6 @@ RESOURCE: Final = Resource(
     not_described={
         ("GET", "/"): "a page for people",
         ("GET", "/store/{store_id}"): "a page for people",
-        ("GET", "/assets/{name}"): "files of those pages, which nothing else asks for",
+        ("GET", "/assets/{name}"): "files that only those pages load",
     },
 )

@@ -1,4 +1,4 @@
-"""The application of the status page: its page, its content, its badges, and nothing else."""
+"""The application that serves the status page, its content and its badges, and nothing else."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ routes = web.RouteTableDef()
 
 
 def public_app(status: PublicStatus) -> web.Application:
-    """Make the application that is a part of another one."""
+    """Make the application that the API's application serves as a part of its own."""
     app = web.Application(
         middlewares=[problem_middleware, described_parameters_only(OPERATIONS, MOUNTED_AT)]
     )
@@ -42,7 +42,7 @@ def public_app(status: PublicStatus) -> web.Application:
 
 
 def public_site(status: PublicStatus, settings: Settings) -> web.Application:
-    """Make the application for a server of its own, which has its own address."""
+    """Make the application for a separate server, which has its own address."""
     app = public_app(status)
     app.middlewares.insert(0, own_hosts_only(settings.public_host, settings))
     app.on_response_prepare.append(complete_headers)

@@ -1,4 +1,4 @@
-"""The status page as a resource of the API; `app.py` there is its application."""
+"""The status page as a resource of the API; `app.py` makes its application."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ RESOURCE: Final = Resource(
     operations=schemas.OPERATIONS,
     not_described={
         ("GET", "/public/"): "a page for people",
-        ("GET", "/public/assets/{name}"): "files of that page, which nothing else asks for",
+        ("GET", "/public/assets/{name}"): "files that only that page loads",
     },
 )

@@ -1,7 +1,7 @@
 """The content of the status page: the chosen stores.
 
-Everybody may request it, so many requests must not cause work: the days come from one query for
-all clients, which is repeated after `DAYS_SECONDS`, and the rest from views of this process.
+Everybody may request it, so many requests must not cause much work. The days come from one query
+for all clients, which is repeated after `DAYS_SECONDS`; the rest comes from views of this process.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ SHOWN_DAYS: Final = 8
 """The largest number of local days that a store shows, with the present one."""
 
 _DAYS: Final = ReportSpec(duration=SHOWN_DAYS * DAY, daily=True)
-"""The time range is one day longer than the whole days that are shown: it cuts its first day."""
+"""The time range is a day longer than the days that are shown, since its first day is not whole."""
 
 _DAY_FIELDS: Final = ("date", "uptime_minutes", "downtime_minutes", "coverage")
 _UNKNOWN_FIELDS: Final = ("unknown_uptime_minutes", "unknown_downtime_minutes")
 
 
 class PublicStatus:
-    """The chosen stores.
+    """Makes the content of the status page.
 
     Args:
         chosen: names by store id, in the order in which they are shown.
@@ -65,7 +65,7 @@ class PublicStatus:
         self._reports = reports
         self._days: dict[str, list[dict[str, Any]]] = {}
         self._days_requested_at = float("-inf")
-        self._asking: asyncio.Task[None] | None = None
+        self._days_task: asyncio.Task[None] | None = None
 
     def require(self) -> None:
         """Raise an error unless there is a status page.
@@ -120,7 +120,11 @@ class PublicStatus:
             "freshness": self._fleet.freshness(),
             "counts": self._counts(known),
             "stores": [
-                {"name": name, "store_id": store_id, **self._shown(known.get(store_id), now)}
+                {
+                    "name": name,
+                    "store_id": store_id,
+                    **self._store_content(known.get(store_id), now),
+                }
                 for store_id, name in self.chosen.items()
             ],
         }
@@ -135,7 +139,7 @@ class PublicStatus:
             counts[known[store_id].state if store_id in known else "unknown"] += 1
         return {**counts, "total": len(self.chosen)}
 
-    def _shown(self, store: StoreState | None, now: int | None) -> dict[str, Any]:
+    def _store_content(self, store: StoreState | None, now: int | None) -> dict[str, Any]:
         if store is None:
             return {
                 "state": "unknown",
@@ -167,15 +171,17 @@ class PublicStatus:
         }
 
     async def _refresh_days(self, known: Mapping[str, StoreState]) -> None:
-        """Request the days if they are old; only the first request of all waits for them."""
+        """Request the days if they are old; wait for them only if there are none yet."""
         old = time.monotonic() - self._days_requested_at >= DAYS_SECONDS
-        if known and old and (self._asking is None or self._asking.done()):
+        if known and old and (self._days_task is None or self._days_task.done()):
             self._days_requested_at = time.monotonic()
-            self._asking = asyncio.create_task(self._ask(tuple(sorted(known))), name="public-days")
-        if not self._days and self._asking is not None:
-            await asyncio.shield(self._asking)
+            self._days_task = asyncio.create_task(
+                self._request_days(tuple(sorted(known))), name="public-days"
+            )
+        if not self._days and self._days_task is not None:
+            await asyncio.shield(self._days_task)
 
-    async def _ask(self, store_ids: tuple[str, ...]) -> None:
+    async def _request_days(self, store_ids: tuple[str, ...]) -> None:
         request = FleetRequest(str(uuid4()), store_ids, self._fleet.now(), spec=_DAYS)
         try:
             answer = await self._reports.answer(request)

@@ -1,7 +1,8 @@
 """The allow-list of webhook receivers: the operator lists them, and others are rejected.
 
-Every client that may request a report may name a URL, which must not reach what only this machine
-can reach. So its host is on the list, and its addresses are public unless the list says otherwise.
+Every client that may request a report may name a URL, and must not use this machine to reach
+servers that only this machine can reach. So the host of a URL must be on the list, and its
+addresses must be public, unless the list says otherwise.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class Allowlist:
                 f"webhook.url: STORE_UPTIME_WEBHOOK_HOSTS does not list {authority} for {scheme}"
             )
         if parse_authority(parsed.raw_authority) is None:
-            # a wildcard takes anything before its domain
+            # a wildcard matches any text before its domain
             raise RecordError(
                 f"webhook.url: {shown(parsed.raw_authority)} is not the name of a host"
             )
@@ -91,12 +92,12 @@ class Allowlist:
     def _entry_for(self, scheme: str, host: str, port: int) -> WebhookHost | None:
         host = canonical_host(host)
         matches = [entry for entry in self._hosts if entry.matches(scheme, host, port)]
-        # a host that is listed in full goes before a wildcard
+        # an entry of the host itself has priority over a wildcard
         return min(matches, key=lambda entry: (entry.wildcard, not entry.own), default=None)
 
 
 def is_public(address: str) -> bool:
-    """Return whether an address is public and of one host; an embedded IPv4 address counts."""
+    """Return whether an address, or the IPv4 address that is embedded in it, is a public host's."""
     ip = ip_address(address)
     if isinstance(ip, IPv6Address):
         embedded = ip.ipv4_mapped

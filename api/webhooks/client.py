@@ -1,4 +1,4 @@
-"""One attempt to deliver a webhook, bounded in time and bytes, and to checked addresses only."""
+"""Makes one attempt to deliver a webhook: to a checked address, with limits of time and bytes."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ MAX_RESPONSE_BYTES: Final = 4096
 """Bytes read of a receiver's response body; the rest is discarded."""
 
 MAX_CONNECTIONS: Final = 64
-"""Attempts that run at once."""
+"""Most attempts that run at once."""
 
 MAX_CONNECTIONS_TO_ONE: Final = 8
-"""Attempts that run at once to one receiver: a slow one must leave room for others."""
+"""Most attempts that run at once to one receiver: a slow one must leave room for others."""
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=ATTEMPT_SECONDS)
 
@@ -44,7 +44,7 @@ class Attempt:
     """The result of one attempt.
 
     Attributes:
-        outcome: delivered; refused, so that no attempt follows; or failed, and to be tried again.
+        outcome: `delivered`, `refused` if no other attempt may follow, or `failed` if one follows.
         detail: the outcome in one line.
     """
 
@@ -55,8 +55,8 @@ class Attempt:
 class CheckedResolver(AbstractResolver):
     """Resolves a host to addresses that may be called.
 
-    A connection goes to an address that is returned here, and the name is not resolved again: a
-    name that changes its addresses a moment later gains nothing.
+    A connection goes to an address that this class returns, and the name is not resolved again. So
+    nobody can have the name checked with one address, and called at another one.
 
     Args:
         allowlist: the hosts that webhooks may go to.
@@ -113,7 +113,7 @@ class WebhookClient:
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
         self._slots = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._hosts: dict[str, tuple[asyncio.Semaphore, int]] = {}
+        self._host_slots: dict[str, tuple[asyncio.Semaphore, int]] = {}
 
     async def start(self) -> None:
         """Open the HTTP session."""
@@ -129,7 +129,7 @@ class WebhookClient:
             connector=connector,
             timeout=_TIMEOUT,
             cookie_jar=aiohttp.DummyCookieJar(),
-            # the limit is on the bytes that come over the network
+            # the limit counts the bytes that come over the network
             auto_decompress=False,
             trust_env=False,
             headers={
@@ -145,7 +145,7 @@ class WebhookClient:
             await self._session.close()
 
     async def post(self, url: str, webhook_id: str, body: bytes) -> Attempt:
-        """Try once to deliver a body; returns also where the attempt fails.
+        """Try once to deliver a body; a failed attempt is a result and not an error.
 
         Args:
             url: the URL of the receiver.
@@ -166,7 +166,7 @@ class WebhookClient:
                 async with self._session.post(
                     parsed, data=body, headers=headers, allow_redirects=False
                 ) as response:
-                    # the status is here already; a receiver may finish a short body
+                    # the status has come already; the receiver may finish sending a short body
                     with suppress(TimeoutError, aiohttp.ClientError, OSError):
                         await response.content.read(MAX_RESPONSE_BYTES)
                     return _attempt_of(response.status)
@@ -177,16 +177,16 @@ class WebhookClient:
 
     @asynccontextmanager
     async def _slot(self, host: str) -> AsyncIterator[None]:
-        """Wait for a slot of a host, and for one of all hosts; hold both in the block."""
-        slots, waiting = self._hosts.get(host, (asyncio.Semaphore(MAX_CONNECTIONS_TO_ONE), 0))
-        self._hosts[host] = slots, waiting + 1
+        """Wait for a slot of a host and for one of all slots, and hold both in the block."""
+        slots, waiting = self._host_slots.get(host, (asyncio.Semaphore(MAX_CONNECTIONS_TO_ONE), 0))
+        self._host_slots[host] = slots, waiting + 1
         try:
             async with slots, self._slots:
                 yield
         finally:
-            slots, waiting = self._hosts.pop(host)
+            slots, waiting = self._host_slots.pop(host)
             if waiting > 1:
-                self._hosts[host] = slots, waiting - 1
+                self._host_slots[host] = slots, waiting - 1
 
 
 def _describe(error: Exception) -> str:

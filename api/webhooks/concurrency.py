@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from aiokafka import TopicPartition
 
 FREE_ROOM_SHARE: Final = 9
-"""One receiver may use one ninth of the free room, which is a tenth of all room if it is alone.
+"""One receiver may use a ninth of the free room: if it is the only one, a tenth of all room.
 
 However many receivers answer nothing, together they leave room for one more.
 """
@@ -64,12 +64,12 @@ class ConcurrencyLimiter:
 
     def acquire(self, receiver: str) -> bool:
         """Admit a webhook; False if its receiver is at its limit, or has deferred webhooks."""
-        known = self._receivers.get(receiver, _Receiver())
-        if known.deferred or known.running >= self.limit:
+        state = self._receivers.get(receiver, _Receiver())
+        if state.deferred or state.running >= self.limit:
             return False
-        known.running += 1
+        state.running += 1
         self.running += 1
-        self._receivers[receiver] = known
+        self._receivers[receiver] = state
         return True
 
     def release(self, receiver: str) -> None:
@@ -87,48 +87,51 @@ class ConcurrencyLimiter:
         return True
 
     def can_resume(self, receiver: str) -> bool:
-        """Return whether deferred webhooks of a receiver can run now, half a limit at a time."""
-        known = self._receivers.get(receiver)
-        return known is not None and self._room(known) > 0
+        """Return whether deferred webhooks of a receiver can run now; see `_room`."""
+        state = self._receivers.get(receiver)
+        return state is not None and self._room(state) > 0
 
-    def _room(self, known: _Receiver) -> int:
-        """Return how many deferred webhooks may run now; 0 where so few are not worth a read."""
+    def _room(self, state: _Receiver) -> int:
+        """Return how many deferred webhooks may run now.
+
+        It is 0 if neither half of the limit nor all of them may run: a read should give several.
+        """
         limit = self.limit
-        room = min(limit - known.running, len(known.deferred))
-        return room if room >= min(len(known.deferred), max(1, limit // 2)) else 0
+        room = min(limit - state.running, len(state.deferred))
+        return room if room >= min(len(state.deferred), max(1, limit // 2)) else 0
 
     def admit_deferred(self) -> Iterator[tuple[str, list[Deferred]]]:
         """Yield the deferred webhooks that may run now, by receiver; they count as running."""
-        for receiver, known in list(self._receivers.items()):
-            room = self._room(known)
+        for receiver, state in list(self._receivers.items()):
+            room = self._room(state)
             if room > 0:
-                admitted = [known.deferred.popleft() for _ in range(room)]
+                admitted = [state.deferred.popleft() for _ in range(room)]
                 self.deferred -= room
-                known.running += room
+                state.running += room
                 self.running += room
                 yield receiver, admitted
 
     def put_back(self, receiver: str, admitted: list[Deferred]) -> None:
         """Defer admitted webhooks again, before all others; they no longer count as running."""
-        known = self._receivers[receiver]
-        known.deferred.extendleft(reversed(admitted))
-        known.running -= len(admitted)
+        state = self._receivers[receiver]
+        state.deferred.extendleft(reversed(admitted))
+        state.running -= len(admitted)
         self.deferred += len(admitted)
         self.running -= len(admitted)
 
     def drop_partition(self, partition: TopicPartition) -> None:
         """Drop the offsets of a partition that was revoked."""
-        for receiver, known in list(self._receivers.items()):
-            others = deque(deferred for deferred in known.deferred if deferred[0] != partition)
-            self.deferred -= len(known.deferred) - len(others)
-            known.deferred = others
+        for receiver, state in list(self._receivers.items()):
+            others = deque(deferred for deferred in state.deferred if deferred[0] != partition)
+            self.deferred -= len(state.deferred) - len(others)
+            state.deferred = others
             self._drop_if_idle(receiver)
 
     def crowded(self) -> int:
         """Return how many receivers have deferred webhooks."""
-        return sum(bool(known.deferred) for known in self._receivers.values())
+        return sum(bool(state.deferred) for state in self._receivers.values())
 
     def _drop_if_idle(self, receiver: str) -> None:
-        known = self._receivers[receiver]
-        if not known.running and not known.deferred:
+        state = self._receivers[receiver]
+        if not state.running and not state.deferred:
             del self._receivers[receiver]

@@ -1,9 +1,9 @@
-"""Consumes the topic of webhooks: each API process runs those of the partitions that it owns.
+"""Consumes the topic of webhooks: each API process delivers those of the partitions that it owns.
 
-The webhooks of a partition run side by side, so that a late one delays no other, and are committed
-in order. An offset is committed when all webhooks below it are delivered or given up; the metadata
-of the commit names the ones beyond it that are too (`ResumableOffsetTracker`). What was not
-committed is delivered again, also after a crash: at least once.
+The webhooks of a partition run at the same time, so that a slow one delays no other, and are
+committed in order. An offset is committed when all webhooks below it are delivered or given up; the
+metadata of the commit says which of the later ones are so too (`ResumableOffsetTracker`). A webhook
+that is not committed is delivered again, also after a crash: at least once.
 
 A webhook whose receiver is at its limit (`ConcurrencyLimiter`) stays in Kafka, its offset is not
 complete, and a second consumer reads it again once the receiver has room.
@@ -57,7 +57,13 @@ _DEFERRED_CHECK_SECONDS: Final = 1.0
 
 @dataclass(slots=True)
 class _Owned:
-    """A partition: which offsets are complete, what of that is committed, and what runs."""
+    """An owned partition.
+
+    Attributes:
+        tracker: knows which offsets are complete.
+        committed: the offset and the metadata of the last commit.
+        running: the tasks of the webhooks that run.
+    """
 
     tracker: ResumableOffsetTracker
     committed: tuple[int, str]
@@ -71,7 +77,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         settings: how to reach the broker.
         run: delivers a webhook; returns why it was given up, or None.
         dead_letter: writes a dead letter; returns when the broker has it.
-        ready: returns whether the API has read all that the other topics say.
+        ready: returns whether the API is connected, and has read the other topics to their ends.
         topic: reads the webhooks and the commits; None for the topic of the settings.
         limiter: limits how many webhooks run.
     """
@@ -88,16 +94,16 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._settings = settings
         self._run = run
         self._dead_letter = dead_letter
-        self._ready = ready
+        self._is_ready = ready
         self._topic = topic or WebhookTopic(settings)
         self.limiter = limiter or ConcurrencyLimiter(MAX_IN_FLIGHT)
-        self._room = asyncio.Event()
+        self._receiver_has_room = asyncio.Event()
         self._consumer: Any = None
         self._owned: dict[TopicPartition, _Owned] = {}
         self._generation = 0
-        # no pause: a step waits for records, or for room, by itself
-        self._reading = PeriodicTask("webhooks", 0.0, self._read, retry_seconds=_RETRY_SECONDS)
-        self._resuming = PeriodicTask(
+        # without a pause, since a step itself waits for records, or for a receiver with room
+        self._reading_task = PeriodicTask("webhooks", 0.0, self._read, retry_seconds=_RETRY_SECONDS)
+        self._resuming_task = PeriodicTask(
             "deferred-webhooks", 0.0, self._resume_deferred, retry_seconds=_RETRY_SECONDS
         )
 
@@ -108,13 +114,13 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     async def start(self) -> None:
         """Start to consume; returns at once."""
-        self._reading.start()
-        self._resuming.start()
+        self._reading_task.start()
+        self._resuming_task.start()
 
     async def stop(self) -> None:
         """Cancel what runs, commit what is complete, and leave the group."""
-        await self._reading.stop()
-        await self._resuming.stop()
+        await self._reading_task.stop()
+        await self._resuming_task.stop()
         await self._disconnect()
         await bounded(self._topic.stop(), "webhooks")
 
@@ -128,7 +134,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
     async def _read(self) -> None:
         """Read some webhooks and start them; after an error, the next call connects again."""
-        if self._consumer is None and not self._ready():
+        if self._consumer is None and not self._is_ready():
             await asyncio.sleep(_RETRY_SECONDS)
             return
         try:
@@ -187,7 +193,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     def _start_webhook(self, owned: _Owned, record: Any, webhook: Webhook, receiver: str) -> None:
         """Start a webhook that the limiter has admitted."""
         task = self._start_task(owned, last_offset(record), self._deliver(owned, record, webhook))
-        # also where it is cancelled before its first step
+        # this also runs for a task that is cancelled before its first step
         task.add_done_callback(lambda _: self._release(receiver))
 
     def _start_task(
@@ -201,7 +207,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
     def _release(self, receiver: str) -> None:
         self.limiter.release(receiver)
         if self.limiter.can_resume(receiver):
-            self._room.set()
+            self._receiver_has_room.set()
 
     async def _deliver(self, owned: _Owned, record: Any, webhook: Webhook) -> None:
         """Deliver a webhook, or write its dead letter."""
@@ -226,11 +232,11 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         owned.tracker.complete(last_offset(record))
 
     async def _resume_deferred(self) -> None:
-        """Wait for room, and run the deferred webhooks that have room."""
+        """Wait until a receiver has room, and run the deferred webhooks that may run now."""
         with suppress(TimeoutError):
             async with asyncio.timeout(_DEFERRED_CHECK_SECONDS):
-                await self._room.wait()
-        self._room.clear()
+                await self._receiver_has_room.wait()
+        self._receiver_has_room.clear()
         with _retried("deferred webhooks"):
             for receiver, deferred in self.limiter.admit_deferred():
                 await self._read_deferred(receiver, deferred)
@@ -250,14 +256,14 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
                     records = await self._topic.read(partition, offsets[partition])
                 self._start_deferred(receiver, partition, owned, offsets.pop(partition), records)
         finally:
-            for partition, left in offsets.items():
+            for partition, remaining in offsets.items():
                 if (
                     owners[partition] is not None
                     and self._owned.get(partition) is owners[partition]
                 ):
-                    self.limiter.put_back(receiver, [(partition, offset) for offset in left])
+                    self.limiter.put_back(receiver, [(partition, offset) for offset in remaining])
                 else:
-                    self._release_all(receiver, left)
+                    self._release_all(receiver, remaining)
 
     def _start_deferred(
         self,
@@ -268,7 +274,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         records: dict[int, Any],
     ) -> None:
         if owned is None or self._owned.get(partition) is not owned:
-            # the partition moved meanwhile: its owner now has read them
+            # the partition has moved: its present owner reads them
             self._release_all(receiver, offsets)
             return
         for offset in offsets:
@@ -329,7 +335,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         try:
             await consumer.commit({partition: commit for partition, _, commit in due})
         except KafkaError as error:
-            # what is not committed comes again
+            # webhooks that are not committed are read again
             log.warning("webhooks that are done cannot be committed now: %r", error)
             return
         for _, owned, commit in due:
@@ -347,7 +353,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
 
 @contextmanager
 def _retried(what: str) -> Iterator[None]:
-    """Log an error of Kafka in one line, and raise one after which a `PeriodicTask` tries again.
+    """Log an error of Kafka in one line, and raise an error after which a task tries again.
 
     Raises:
         BrokerUnavailableError: Kafka could not be read.
@@ -368,6 +374,6 @@ def _webhook_in(record: Any) -> Webhook:
     if isinstance(record, UnreadableRecords):
         raise RecordError(record.reason)
     webhook = decode_webhook(record.value)
-    # a time in the future must not postpone when the webhook is given up
+    # with a time in the future, a webhook would be tried for longer
     requested_at = min(webhook.requested_at, record.timestamp * 1000)
     return replace(webhook, requested_at=requested_at)

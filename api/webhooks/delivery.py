@@ -1,4 +1,4 @@
-"""Delivers a webhook: waits for the end of its report, and calls until the receiver accepts."""
+"""Delivers a webhook: waits for the end of its report, and calls its receiver until it accepts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _MAX_DOUBLINGS: Final = 16
 
 
 class Reports(Protocol):
-    """Returns the state of reports, and notifies of changes; `ReportService` is one."""
+    """Returns the state of reports, and notifies of changes, as `ReportService` does."""
 
     changes: Notifier
 
@@ -52,7 +52,7 @@ class Reports(Protocol):
 
 
 class Sender(Protocol):
-    """Makes one attempt; `WebhookClient` is one."""
+    """Makes one attempt to deliver, as `WebhookClient` does."""
 
     async def post(self, url: str, webhook_id: str, body: bytes) -> Attempt:
         """Try once to deliver a body, and return the result."""
@@ -105,15 +105,15 @@ class WebhookDelivery:
                 return None
             if attempt.outcome == "refused":
                 return attempt.detail
-            left = self._give_up_at(webhook) - self._clock()
-            if left <= 0:
+            remaining = self._give_up_at(webhook) - self._clock()
+            if remaining <= 0:
                 patience = format_duration(self._settings.webhook_patience)
                 return f"given up after {patience}, at last {attempt.detail}"
             if attempts == 1:
                 log.info(
                     "webhook of report %s, to be tried again: %s", webhook.report_id, attempt.detail
                 )
-            await self._sleep(min(self._wait(attempts), left / SECOND))
+            await self._sleep(min(self._wait(attempts), remaining / SECOND))
         raise AssertionError("count() has no end")
 
     def _wait(self, attempts: int) -> float:

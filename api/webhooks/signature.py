@@ -1,4 +1,4 @@
-"""Signatures as the Standard Webhooks specification has them."""
+"""Signs webhooks as the Standard Webhooks specification says."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import hmac
 
 
 def signed_headers(key: bytes, webhook_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """Return the headers by which a receiver knows who sent a body, and when.
+    """Return the headers with which a receiver can check who sent a body, and when.
 
     Args:
         key: the bytes of the setting WEBHOOK_SECRET.
-        webhook_id: the same for every attempt, so that a receiver knows a double.
+        webhook_id: the same for every attempt, so that a receiver recognises a second delivery.
         timestamp: the time of this attempt, in seconds.
         body: the body as it is sent.
     """

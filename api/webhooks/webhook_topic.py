@@ -1,4 +1,4 @@
-"""The topic of webhooks: its consumers, and the commits of their group."""
+"""Consumers of the topic of webhooks, and the commits of their group."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 READ_SECONDS: Final = 15.0
-"""Seconds after which records that were not read are given up."""
+"""Seconds that reading some records again by their offsets may take."""
 
 _FETCH_MS: Final = 250
 _FETCHED: Final = 500
 
 
 class WebhookTopic:
-    """Reads webhooks: in order by the group, and again by their offsets.
+    """Makes the consumers of the group, and reads webhooks again by their offsets.
 
     Args:
         settings: how to reach the broker.
@@ -52,7 +52,7 @@ class WebhookTopic:
     ) -> dict[TopicPartition, tuple[int, str]]:
         """Return the committed offset and metadata of partitions.
 
-        A consumer has a call for the offset alone.
+        An admin client asks, since a consumer would return the offset without the metadata.
 
         Raises:
             BrokerUnavailableError: no broker answers.
@@ -67,7 +67,7 @@ class WebhookTopic:
         finally:
             await admin.close()
         return {
-            # where nothing is committed the offset is -1
+            # the offset is -1 if nothing is committed
             partition: (max(offsets[partition].offset, 0), offsets[partition].metadata or "")
             for partition in partitions
         }
@@ -101,7 +101,7 @@ class WebhookTopic:
         if self._reader is None:
             consumer = safe_consumer(
                 self._settings,
-                # where the log begins behind what is asked for
+                # if the log has deleted the records, reading begins at its first one
                 auto_offset_reset="earliest",
                 isolation_level="read_committed",
             )
@@ -120,7 +120,7 @@ class WebhookTopic:
         return records
 
     async def stop(self) -> None:
-        """Disconnect."""
+        """Disconnect the consumer that reads by offsets."""
         consumer, self._reader = self._reader, None
         if consumer is not None:
             await consumer.stop()

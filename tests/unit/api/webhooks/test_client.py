@@ -272,4 +272,4 @@ async def test_a_slow_host_has_a_limit_of_attempts_and_leaves_room_for_others() 
         assert len(first.requests) == MAX_CONNECTIONS_TO_ONE
         over.set()
         assert {(await each).outcome for each in waiting} == {"delivered"}
-        assert sender._hosts == {}
+        assert sender._host_slots == {}

@@ -208,7 +208,7 @@ class FakeDeliveries:
 async def kill(webhook_consumer: WebhookConsumer) -> None:
     """Cancel all tasks as `kill -9` does: no offset is committed any more."""
     webhook_consumer._consumer = None
-    tasks = {webhook_consumer._reading._task, webhook_consumer._resuming._task}
+    tasks = {webhook_consumer._reading_task._task, webhook_consumer._resuming_task._task}
     for task in (*tasks, *(t for o in webhook_consumer._owned.values() for t in o.running)):
         assert task is not None
         task.cancel()
