@@ -171,11 +171,11 @@ class FleetService:
         self._freshness = freshness
         self._require = require
         self._live_at = 0
-        self._notified: tuple[object, ...] = ()
+        self._last_notified: tuple[object, ...] = ()
         self._notified_at = float("-inf")
         self._watchers: set[Watcher] = set()
         self._ticker = PeriodicTask("fleet", TICK_SECONDS, self._notify_watchers)
-        self._figures: asyncio.Task[None] | None = None
+        self._figures_task: asyncio.Task[None] | None = None
         self._figures_due = float("-inf")
         self._figures_requested_at = float("-inf")
         self.figures_at: int | None = None
@@ -188,8 +188,8 @@ class FleetService:
     async def stop(self) -> None:
         """Stop notifying."""
         await self._ticker.stop()
-        if self._figures is not None:
-            await cancel_tasks({self._figures})
+        if self._figures_task is not None:
+            await cancel_tasks({self._figures_task})
 
     @property
     def clock_name(self) -> str:
@@ -306,7 +306,7 @@ class FleetService:
         watcher = Watcher(store_id)
         if not self._watchers:
             # the first event has the freshness of now
-            self._notified, self._notified_at = self._notified_freshness(), time.monotonic()
+            self._last_notified, self._notified_at = self._notified_freshness(), time.monotonic()
         self._watchers.add(watcher)
         try:
             yield watcher
@@ -343,10 +343,10 @@ class FleetService:
         """Wake all watchers when the freshness has changed, and as a sign of life."""
         freshness = self._notified_freshness()
         if (
-            freshness != self._notified
+            freshness != self._last_notified
             or time.monotonic() - self._notified_at >= SIGN_OF_LIFE_SECONDS
         ):
-            self._notified, self._notified_at = freshness, time.monotonic()
+            self._last_notified, self._notified_at = freshness, time.monotonic()
             for watcher in self._watchers:
                 watcher.changed.set()
 
@@ -364,14 +364,14 @@ class FleetService:
 
     def _renew_figures(self) -> asyncio.Task[None] | None:
         """Request the figures of all stores if they are old; return the request, if one runs."""
-        if self._figures is not None and not self._figures.done():
-            return self._figures
+        if self._figures_task is not None and not self._figures_task.done():
+            return self._figures_task
         now = self.now()
         if now is None or time.monotonic() < self._figures_due:
             return None
         self._figures_requested_at = time.monotonic()
-        self._figures = asyncio.create_task(self._read_figures(now), name="figures")
-        return self._figures
+        self._figures_task = asyncio.create_task(self._read_figures(now), name="figures")
+        return self._figures_task
 
     async def _read_figures(self, now: int) -> None:
         start = time.monotonic()

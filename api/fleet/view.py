@@ -98,7 +98,7 @@ class FleetView:
         self._settings = settings
         self._changed: dict[str, None] = {}
         self._more_changed = False
-        self._stale: int | None = None
+        self._stale_before: int | None = None
         self._now = 0
         self._advancing = asyncio.Lock()
 
@@ -127,7 +127,12 @@ class FleetView:
             f" WHEN ?2 <= ?4 THEN {_UNKNOWN} WHEN ?3 THEN {_UP} ELSE {_DOWN} END"
             # of two polls of one instant the inactive one counts, whichever came first
             " WHERE polled IS NULL OR polled < ?2 OR (polled = ?2 AND active > ?3)",
-            (store_id, instant, active, _NEVER_STALE if self._stale is None else self._stale),
+            (
+                store_id,
+                instant,
+                active,
+                _NEVER_STALE if self._stale_before is None else self._stale_before,
+            ),
         )
         if changed.rowcount:
             self._mark_changed(store_id)
@@ -156,7 +161,7 @@ class FleetView:
     async def evaluate_new_stores(self) -> None:
         """Set the state of the stores that came since the last `advance_to`, as of then."""
         async with self._advancing:
-            if self._stale is not None:
+            if self._stale_before is not None:
                 await self._open_and_close(0)
 
     async def _reevaluate_after(self, now: int) -> None:
@@ -200,7 +205,7 @@ class FleetView:
                         "opening_changes_at": opening_changes_at,
                         "reevaluate_at": reevaluate_at,
                         "now": now,
-                        "stale": self._stale,
+                        "stale": self._stale_before,
                         "store_id": store_id,
                     },
                 )
@@ -222,7 +227,7 @@ class FleetView:
 
     async def _grow_stale(self, stale: int) -> None:
         """Update the open stores whose newest poll has become too old, or is no longer too old."""
-        before, self._stale = self._stale, stale
+        before, self._stale_before = self._stale_before, stale
         if before is None or before == stale:
             # before the first call no store has a state
             return

@@ -46,7 +46,7 @@ class Readiness:
         self._end_offset_fetcher = end_offset_fetcher
         self._broker_monitor = broker_monitor
         self._topic_watch = topic_watch
-        self._followed: list[TopicTail | AppliedOffsets] = [*tails, applied_offsets]
+        self._topic_readers: list[TopicTail | AppliedOffsets] = [*tails, applied_offsets]
         self._applied_offsets = applied_offsets
 
     async def unavailable_reason(self) -> str | None:
@@ -60,7 +60,7 @@ class Readiness:
         except BrokerUnavailableError:
             # a right that was removed looks the same
             return self._broker_monitor.trouble or self._topic_watch.trouble or LOST
-        for followed in self._followed:
+        for followed in self._topic_readers:
             if followed.trouble is not None:
                 return followed.trouble
         if self._topic_watch.trouble is not None:

@@ -62,7 +62,7 @@ class Unpacker:
         self._coding = coding
         self._window = _WINDOWS[coding]
         self._members = 0
-        self._current = zlib.decompressobj(self._window)
+        self._decompressor = zlib.decompressobj(self._window)
         self._begun = False
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -78,17 +78,17 @@ class Unpacker:
         # zlib may hold more than it was asked for, also of input that it has read
         more = False
         while data or more:
-            if self._current.eof:
+            if self._decompressor.eof:
                 data = self._next_member(data)
                 if self._members % _MEMBERS_AT_ONCE == 0:
                     yield b""
                 continue
             try:
-                piece = self._current.decompress(data, PIECE_BYTES)
+                piece = self._decompressor.decompress(data, PIECE_BYTES)
             except zlib.error as error:
                 raise CodingError(f"the body is not {self._coding}: {error}") from None
-            ended = self._current.eof
-            data = self._current.unused_data if ended else self._current.unconsumed_tail
+            ended = self._decompressor.eof
+            data = self._decompressor.unused_data if ended else self._decompressor.unconsumed_tail
             more = not ended and len(piece) == PIECE_BYTES
             self.unpacked += len(piece)
             if self.unpacked > max(FREE_BYTES, MAX_RATIO * self.packed):
@@ -105,7 +105,7 @@ class Unpacker:
         Raises:
             CodingError: the last part did not end.
         """
-        if self.packed and not self._current.eof:
+        if self.packed and not self._decompressor.eof:
             raise CodingError(
                 f"the {self._coding} body ends early, after {self.packed:,} bytes: it was cut short"
             )
@@ -115,7 +115,7 @@ class Unpacker:
         # deflate is zlib by the standard, and many send it without zlib's head all the same
         if self._coding == "deflate" and data[0] & 0x0F != zlib.DEFLATED:
             self._window = _RAW
-            self._current = zlib.decompressobj(_RAW)
+            self._decompressor = zlib.decompressobj(_RAW)
 
     def _next_member(self, data: bytes) -> bytes:
         """Begin the next part of the body; return the bytes that belong to it."""
@@ -128,7 +128,7 @@ class Unpacker:
                 self._members += 1
                 if self._members >= MAX_MEMBERS:
                     raise RatioError(f"the gzip body has more than {MAX_MEMBERS:,} parts")
-                self._current = zlib.decompressobj(_GZIP)
+                self._decompressor = zlib.decompressobj(_GZIP)
                 return data
         raise CodingError(
             f"there are {len(data):,} or more bytes behind the end of the {self._coding} body"

@@ -63,7 +63,7 @@ class OwnHosts:
         self._names = frozenset(names)
         own = parse_authority(listens_on) if self._listens_on is None else None
         # what it listens on may be a name, and `localhost` is one that nobody else owns
-        self._any_port = {_LOCALHOST} | ({own.host} if own is not None else set())
+        self._names_with_any_port = {_LOCALHOST} | ({own.host} if own is not None else set())
 
     def include(self, host: Authority, reached_at: IpAddress | None) -> bool:
         """Tell whether a request may name this server by this host.
@@ -73,7 +73,11 @@ class OwnHosts:
             reached_at: the address of this machine that it came to.
         """
         name = host.host
-        if host in self._names or Authority(name) in self._names or name in self._any_port:
+        if (
+            host in self._names
+            or Authority(name) in self._names
+            or name in self._names_with_any_port
+        ):
             return True
         if isinstance(name, str):
             return False

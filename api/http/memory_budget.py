@@ -29,17 +29,19 @@ class TokenBucket:
         self._per_second = per_second
         self._at_once = at_once
         self._monotonic = monotonic
-        self._left = at_once
+        self._available = at_once
         self._filled_at = monotonic()
 
     def try_acquire(self, amount: float = 1) -> bool:
         """Remove an amount from the bucket; if it holds less, remove nothing and return False."""
         now = self._monotonic()
-        self._left = min(self._at_once, self._left + (now - self._filled_at) * self._per_second)
+        self._available = min(
+            self._at_once, self._available + (now - self._filled_at) * self._per_second
+        )
         self._filled_at = now
-        if amount > self._left:
+        if amount > self._available:
             return False
-        self._left -= amount
+        self._available -= amount
         return True
 
 

@@ -32,14 +32,14 @@ class LineSplitter:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._number = 0
-        self._rest = bytearray()
+        self._unfinished_line = bytearray()
         self._skipping = False
 
     def feed(self, chunk: bytes) -> Iterator[Line]:
         """Yield the lines that end in this chunk; the iterator must be read to its end."""
         start = 0
         while True:
-            if not (self._rest or self._skipping):
+            if not (self._unfinished_line or self._skipping):
                 # space before a line is none of it; a million blank lines are passed over at once
                 match = _NOT_BLANK.search(chunk, start)
                 first = len(chunk) if match is None else match.start()
@@ -60,23 +60,23 @@ class LineSplitter:
     def _grow(self, piece: bytes) -> Iterator[Line]:
         if self._skipping:
             return
-        self._rest += piece
-        while len(self._rest) > self._limit:
+        self._unfinished_line += piece
+        while len(self._unfinished_line) > self._limit:
             # objects that lost the line ends between them are cut there
-            cut = 1 + self._rest.rfind(_TWO_OBJECTS, 0, self._limit)
+            cut = 1 + self._unfinished_line.rfind(_TWO_OBJECTS, 0, self._limit)
             if not cut:
                 self._skipping = True
-                del self._rest[self._limit :]
+                del self._unfinished_line[self._limit :]
                 return
-            line = bytes(self._rest[:cut])
-            del self._rest[:cut]
+            line = bytes(self._unfinished_line[:cut])
+            del self._unfinished_line[:cut]
             yield self._number, line, line
 
     def _end(self) -> Iterator[Line]:
-        number, line = self._number, bytes(self._rest)
+        number, line = self._number, bytes(self._unfinished_line)
         skipped = self._skipping
         self._number += 1
-        self._rest.clear()
+        self._unfinished_line.clear()
         self._skipping = False
         if skipped:
             reason = (

@@ -107,7 +107,7 @@ class RequestBody:
         self._request = request
         self._bodies = bodies
         self._budget = bodies.budget
-        self._held = 0
+        self._reserved_bytes = 0
         self._chunks: AsyncIterator[bytes] | None = None
 
     async def __aenter__(self) -> Self:
@@ -116,8 +116,8 @@ class RequestBody:
 
     async def __aexit__(self, *_: object) -> None:
         self._bodies.closed(self)
-        self._budget.release(self._held)
-        self._held = 0
+        self._budget.release(self._reserved_bytes)
+        self._reserved_bytes = 0
 
     def cut_off(self) -> None:
         """Stop waiting for the rest of the body."""
@@ -155,7 +155,7 @@ class RequestBody:
         """Reserve more memory; False if there is no room."""
         if not self._budget.try_acquire(amount):
             return False
-        self._held += amount
+        self._reserved_bytes += amount
         return True
 
     def reserve_for_stream(self, line_bytes: int) -> None:

@@ -56,8 +56,10 @@ class PollBatchPublisher:
         self._ingestion = ingestion
         self._source: dict[str, str | int] = {"http": str(uuid4()), "path": path}
         self._rejected = RejectedItems(try_reserve)
-        self._no_dead_letter = ""
-        self._waiting: deque[tuple[asyncio.Future[BatchMetadata], list[tuple[int, int]]]] = deque()
+        self._dead_letter_note = ""
+        self._in_flight: deque[tuple[asyncio.Future[BatchMetadata], list[tuple[int, int]]]] = (
+            deque()
+        )
         self._unacknowledged = 0
 
     async def publish(
@@ -89,10 +91,10 @@ class PollBatchPublisher:
 
     def counts(self) -> dict[str, int]:
         """Return how many items are accepted, and how many are rejected; also after an error."""
-        for sent, entries in self._waiting:
+        for sent, entries in self._in_flight:
             if sent.done() and not sent.cancelled() and sent.exception() is None:
                 self._count_acknowledged(entries, sent.result().append_time)
-        self._waiting.clear()
+        self._in_flight.clear()
         return {"accepted": self.accepted, "refused": self._rejected.count}
 
     def content(self) -> dict[str, Any]:
@@ -108,20 +110,20 @@ class PollBatchPublisher:
         """Say in one line why no item of the body was accepted."""
         if not self._rejected.count:
             return "the body holds no item"
-        return self._rejected.summary(accepted=0) + self._no_dead_letter
+        return self._rejected.summary(accepted=0) + self._dead_letter_note
 
     async def _complete(self, body: bytes | None = None) -> None:
         """Send the dead letters of rejected items, and wait until the broker has everything."""
-        while self._waiting:
+        while self._in_flight:
             await self._settle_oldest()
         dead_letters = self._rejected.pop_dead_letters(self._source, body, accepted=self.accepted)
         if len(dead_letters) == 1:
             if not await self._ingestion.write_dead_letter(dead_letters[0]):
-                self._no_dead_letter = NO_DEAD_LETTER
+                self._dead_letter_note = NO_DEAD_LETTER
             return
         for dead_letter in dead_letters:
-            self._waiting.append((await self._ingestion.send_dead_letter(dead_letter), []))
-        while self._waiting:
+            self._in_flight.append((await self._ingestion.send_dead_letter(dead_letter), []))
+        while self._in_flight:
             await self._settle_oldest()
 
     async def _send(self, items: Iterable[Item]) -> None:
@@ -161,7 +163,7 @@ class PollBatchPublisher:
         for batch, entries_of_store in zip(sent, entries.values(), strict=True):
             by_batch.setdefault(batch, []).extend(entries_of_store)
             self._unacknowledged += len(entries_of_store)
-        self._waiting.extend(by_batch.items())
+        self._in_flight.extend(by_batch.items())
 
     def _reject(self, item: Item, reason: str) -> None:
         if self._rejected.count >= MAX_REJECTED_ITEMS:
@@ -174,9 +176,9 @@ class PollBatchPublisher:
         self._ingestion.poll_counts.refused += 1
 
     async def _settle_oldest(self) -> None:
-        sent, entries = self._waiting[0]
+        sent, entries = self._in_flight[0]
         append_time = await acknowledged_at(sent)
-        self._waiting.popleft()
+        self._in_flight.popleft()
         self._unacknowledged -= len(entries)
         self._count_acknowledged(entries, append_time)
 

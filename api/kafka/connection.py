@@ -99,7 +99,7 @@ class KafkaConnection:
         self._new_producer = new_producer or _new_producer
         self._sending: _Sending | None = None
         self._unavailable_reason: str | None = "still connecting to Kafka"
-        self._work: set[asyncio.Task[Any]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def unavailable_reason(self) -> str | None:
@@ -113,7 +113,7 @@ class KafkaConnection:
     async def stop(self) -> None:
         """Send in-flight records if the broker acknowledges them soon, and disconnect."""
         self._unavailable_reason = "stopping"
-        await cancel_tasks(self._work)
+        await cancel_tasks(self._tasks)
         sending, self._sending = self._sending, None
         await asyncio.gather(
             *(bounded(reader.stop()) for reader in self._readers),
@@ -236,8 +236,8 @@ class KafkaConnection:
 
     def _background(self, work: Any, name: str) -> None:
         task: asyncio.Task[Any] = asyncio.create_task(work, name=name)
-        self._work.add(task)
-        task.add_done_callback(self._work.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
 
 def _new_producer(settings: Settings) -> Any:

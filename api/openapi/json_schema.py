@@ -39,13 +39,13 @@ class Schemas:
 
     def __init__(self, location: str) -> None:
         self.definitions: dict[str, Any] = {}
-        self._template = location + "{model}"
+        self._reference_template = location + "{model}"
 
     def of(self, shape: Any) -> dict[str, Any]:
         """Return the schema of a type: of one with a name a reference to it."""
         schemas, rest = TypeAdapter.json_schemas(
             [(_KEY, "validation", TypeAdapter(shape))],
-            ref_template=self._template,
+            ref_template=self._reference_template,
             schema_generator=_Generator,
         )
         for name, schema in rest.get("$defs", {}).items():

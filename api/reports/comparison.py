@@ -94,7 +94,9 @@ class ReportComparison:
         return document.rows()
 
     def _size(self, state: ReportState) -> int:
-        return 0 if state.parts is None else self._reports.stored_rows(state.report_id).held
+        return (
+            0 if state.parts is None else self._reports.stored_rows(state.report_id).bytes_in_memory
+        )
 
 
 async def _collect(changed: Iterable[Change | None]) -> tuple[list[dict[str, Any]], int]:

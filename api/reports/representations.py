@@ -107,7 +107,7 @@ async def _fleet_answer(
     if not stored.parts:
         raise content_lost(state.report_id)
     budget = service_of(request, RequestBodies).budget
-    size = stored.held
+    size = stored.bytes_in_memory
     if media == PARQUET:
         size = stored.size * PARQUET_FACTOR
         if size > budget.limit:

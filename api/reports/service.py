@@ -64,7 +64,7 @@ class ReportService:
         settings: deadline and retention.
         clock: the wall clock in µs.
         connection: the connection to Kafka.
-        reports: the view of the topics.
+        view: the reports, as the topics say.
         read: returns when the view has all that is in its topics now.
         changes: the notifier of every report whose state may have changed.
 
@@ -77,14 +77,14 @@ class ReportService:
         settings: Settings,
         clock: Callable[[], int],
         connection: KafkaConnection,
-        reports: ReportView,
+        view: ReportView,
         read: Callable[[], Awaitable[None]],
         changes: Notifier,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._connection = connection
-        self._log = reports
+        self._view = view
         self._read = read
         self.changes = changes
         self._deadlines = PeriodicTask("deadlines", _DEADLINE_CHECK_SECONDS, self._fail_overdue)
@@ -111,7 +111,7 @@ class ReportService:
         self._connection.require_connected()
         topic = STORE_QUERIES if query else REPORT_REQUESTS
         await self._send(topic, request.key, encode_request(request))
-        self._log.apply_request(request, self._clock(), query=query)
+        self._view.apply_request(request, self._clock(), query=query)
 
     async def answer(
         self, request: ReportRequestRecord, *, patience: float = QUERY_SECONDS
@@ -135,7 +135,7 @@ class ReportService:
             try:
                 async with asyncio.timeout(patience):
                     while True:
-                        state = self._log.get(request.report_id)
+                        state = self._view.get(request.report_id)
                         if state is not None and state.status in FINAL:
                             break
                         await changed.wait()
@@ -150,7 +150,7 @@ class ReportService:
 
     def request_of(self, report_id: str) -> UserRequest | None:
         """Return the request of a report; None if only its result is known."""
-        return self._log.request(report_id)
+        return self._view.request(report_id)
 
     async def report(self, report_id: str) -> ReportState | None:
         """Return a report as it stands; None if no request and no result of it is known.
@@ -158,17 +158,17 @@ class ReportService:
         Raises:
             BrokerUnavailableError: the broker did not answer in time.
         """
-        state = self._log.get(report_id)
+        state = self._view.get(report_id)
         if state is None:
             self._connection.require_connected()
             # another API process may have accepted the request a moment ago
             await self._connection.bounded_wait(self._read())
-            state = self._log.get(report_id)
+            state = self._view.get(report_id)
         return state
 
     def stored_rows(self, report_id: str) -> StoredRows:
         """Return the rows of a complete report of many stores; see `ReportView.stored_rows`."""
-        return self._log.stored_rows(report_id)
+        return self._view.stored_rows(report_id)
 
     async def require(self, report_id: str) -> ReportState:
         """Return a report as it stands.
@@ -184,7 +184,7 @@ class ReportService:
 
     def open_reports(self) -> int:
         """Return how many reports are pending or running."""
-        return self._log.open_count()
+        return self._view.open_count()
 
     def require_capacity(self) -> None:
         """Raise an error unless one more report may wait.
@@ -200,7 +200,7 @@ class ReportService:
         if self._connection.unavailable_reason is not None:
             return
         now = self._clock()
-        overdue = self._log.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
+        overdue = self._view.overdue(now - self._settings.report_deadline, _DEADLINE_BATCH)
         try:
             for report_id, query in overdue:
                 await self._fail(report_id, now, QUERY_RESULTS if query else REPORT_RESULTS)
@@ -211,7 +211,7 @@ class ReportService:
             log.warning("%d reports are overdue, to be failed later: %s", len(overdue), error)
         if time.monotonic() - self._expired_at >= _EXPIRE_EVERY_SECONDS:
             self._expired_at = time.monotonic()
-            self._log.expire(now - self._settings.report_retention, now - QUERY_RETENTION)
+            self._view.expire(now - self._settings.report_retention, now - QUERY_RETENTION)
 
     async def _fail(self, report_id: str, now: int, results: TopicSpec) -> None:
         event = ReportEvent(

@@ -103,12 +103,13 @@ class StoredRows:
     Attributes:
         parts: for each part its chunks, as JSON lists of rows in the order of store ids.
         size: bytes of all chunks.
-        held: bytes of the largest chunk of each part, which are in memory while parts are merged.
+        bytes_in_memory: bytes of the largest chunk of each part; while the parts are merged, they
+            are in memory.
     """
 
     parts: list[Iterator[bytes]]
     size: int
-    held: int
+    bytes_in_memory: int
 
 
 class ReportView:
@@ -303,7 +304,7 @@ class ReportView:
         return StoredRows(
             [self._read([number for number, _ in chunks]) for chunks in parts.values()],
             size=sum(map(sum, sizes)),
-            held=sum(map(max, sizes)),
+            bytes_in_memory=sum(map(max, sizes)),
         )
 
     def _read(self, numbers: Sequence[int]) -> Iterator[bytes]:

@@ -43,13 +43,13 @@ class StoreLimit:
         self._max_stores = max_stores
         self._monotonic = monotonic
         # far below the limit no store is looked up: most deployments never come near
-        self._near = max_stores - max(max_stores // 10, UNCOUNTED_STORES)
+        self._near_count = max_stores - max(max_stores // 10, UNCOUNTED_STORES)
         self._admitted: dict[str, float] = {}
 
     @property
     def is_near(self) -> bool:
         """Return whether there are so many stores that each one is looked up."""
-        return self._store_view.count + len(self._admitted) >= self._near
+        return self._store_view.count + len(self._admitted) >= self._near_count
 
     def why_not_writable(self, store_id: str) -> str | None:
         """Admit a store, also a new one; or return why it cannot be written to."""

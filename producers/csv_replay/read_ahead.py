@@ -30,7 +30,7 @@ class ReadAhead(Generic[Chunk]):
         self._size = size
         self._limit = limit
         self._bytes = 0
-        self._wanted = asyncio.Event()
+        self._may_read = asyncio.Event()
         self._queues: list[asyncio.Queue[Chunk | Exception | None]] = [
             asyncio.Queue() for _ in files
         ]
@@ -56,7 +56,7 @@ class ReadAhead(Generic[Chunk]):
         queue = self._queues[file]
         while True:
             if queue.empty():
-                self._wanted.set()
+                self._may_read.set()
             chunk = await queue.get()
             if chunk is None:
                 return
@@ -68,7 +68,7 @@ class ReadAhead(Generic[Chunk]):
 
     def _continue_below_limit(self) -> None:
         if self._bytes < self._limit:
-            self._wanted.set()
+            self._may_read.set()
 
     async def _read_files(self) -> None:
         for chunks, queue in zip(self._files, self._queues, strict=True):
@@ -87,10 +87,10 @@ class ReadAhead(Generic[Chunk]):
     ) -> None:
         queue.put_nowait(chunk)
         if self._bytes >= self._limit:
-            self._wanted.clear()
+            self._may_read.clear()
 
     async def _read(self, chunks: Iterator[Chunk]) -> Chunk | None:
-        await self._wanted.wait()
+        await self._may_read.wait()
         reading = asyncio.ensure_future(asyncio.to_thread(next, chunks, None))
         try:
             return await asyncio.shield(reading)

@@ -82,7 +82,7 @@ class FencedProducer:
         self._identities: Any = None
         self._producer: Any = None
         self._batches: Any = None
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._claim_slots = asyncio.Semaphore(_AT_ONCE)
 
     async def start(self) -> None:
         """Connect.
@@ -135,7 +135,7 @@ class FencedProducer:
     async def _claim(self, partition: int) -> None:
         # a record in flight under the old identity would be sent again under the new one
         await self._batches.flush_partition(self._topic, partition)
-        async with self._places:
+        async with self._claim_slots:
             identity = await self._new_identity(f"{self._topic}-{partition}")
         self._identities.set(TopicPartition(self._topic, partition), identity)
 

@@ -47,7 +47,7 @@ class OffsetGaps:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._consumer: Any = None
-        self._busy = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect.
@@ -73,7 +73,7 @@ class OffsetGaps:
         Raises:
             BrokerUnavailableError: no broker answers in time.
         """
-        async with self._busy:
+        async with self._lock:
             try:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     return await self._look(ranges)

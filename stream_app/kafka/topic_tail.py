@@ -76,7 +76,7 @@ class TopicTail:
             for partition in range(spec.partitions(settings))
         ]
         self._consumer: Any = None
-        self._next: dict[TopicPartition, int] = {}
+        self._next_offsets: dict[TopicPartition, int] = {}
         self._moved = asyncio.Condition()
         self._failures = 0
         self._trouble: str | None = None
@@ -108,11 +108,11 @@ class TopicTail:
                 if self._from_beginning
                 else self._consumer.end_offsets
             )
-            self._next = dict(await ask(self._partitions))
+            self._next_offsets = dict(await ask(self._partitions))
         except KafkaError as error:
             await self._consumer.stop()
             raise unavailable(self._settings, error) from error
-        for partition, offset in self._next.items():
+        for partition, offset in self._next_offsets.items():
             self._consumer.seek(partition, offset)
         self._task.start()
 
@@ -135,7 +135,8 @@ class TopicTail:
         async with self._moved:
             await self._moved.wait_for(
                 lambda: all(
-                    self._next.get(partition, 0) >= offset for partition, offset in offsets.items()
+                    self._next_offsets.get(partition, 0) >= offset
+                    for partition, offset in offsets.items()
                 )
             )
 
@@ -157,15 +158,15 @@ class TopicTail:
                     self._handle_record(record)
         except Exception:
             # what was fetched and not handled comes again
-            for partition, offset in self._next.items():
+            for partition, offset in self._next_offsets.items():
                 self._consumer.seek(partition, offset)
             raise
         # the last record's offset would stay behind a transaction marker for ever
         positions = {
             partition: await self._consumer.position(partition) for partition in self._partitions
         }
-        if positions != self._next:
-            self._next = positions
+        if positions != self._next_offsets:
+            self._next_offsets = positions
             async with self._moved:
                 self._moved.notify_all()
 

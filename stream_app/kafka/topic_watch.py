@@ -72,7 +72,7 @@ class TopicWatch:
         self._rights: list[MissingRight] = []
         self._checked_at = float("-inf")
         self._trouble: str | None = None
-        self._asking = PeriodicTask("topic-watch", ASK_EVERY_SECONDS, self._ask_in_time)
+        self._task = PeriodicTask("topic-watch", ASK_EVERY_SECONDS, self._ask_in_time)
 
     @property
     def trouble(self) -> str | None:
@@ -95,11 +95,11 @@ class TopicWatch:
         except KafkaError as error:
             await self.stop()
             raise unavailable(self._settings, error) from error
-        self._asking.start()
+        self._task.start()
 
     async def stop(self) -> None:
         """Stop asking and disconnect."""
-        await self._asking.stop()
+        await self._task.stop()
         if self._admin is not None:
             await self._admin.close()
             self._admin = None

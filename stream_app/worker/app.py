@@ -248,8 +248,8 @@ def create_app(
     latest_polls = LatestPollPublisher(publisher)
     commit_tracker = CommitTracker()
     owned_partitions = OwnedPartitions(applied_offsets, publisher, latest_polls, commit_tracker)
-    lost = LostInput(publisher, metrics, clock)
-    gap_skipper = GapSkipper(owned_partitions, end_offset_fetcher, OffsetGaps(settings), lost)
+    lost_input = LostInput(publisher, metrics, clock)
+    gap_skipper = GapSkipper(owned_partitions, end_offset_fetcher, OffsetGaps(settings), lost_input)
     reader = LogReader(settings, [CHANGELOG, *(spec.name for spec in CONSUMED_TOPICS)])
     restores = RestoreService(
         FactsDatabases(folder, metrics.database_removed),
@@ -263,7 +263,7 @@ def create_app(
         restores,
         owned_partitions,
         commit_tracker,
-        lost,
+        lost_input,
     )
     lags = SourceLags(settings, owned_partitions, end_offset_fetcher, clock)
     metrics.read_from(

@@ -1,4 +1,4 @@
-"""Makes the partitions that the group assigns to this worker its own.
+"""Makes this worker the owner of the partitions that the group assigns to it.
 
 Each partition goes through five steps, independently of the others:
 
@@ -10,8 +10,8 @@ Each partition goes through five steps, independently of the others:
 5. **own** it: reports are answered and records are applied from then on.
 
 A rebalance takes ownership of everything away, and leaves restores running: they only read what
-is final. A partition that stays is claimed again, and goes on at its checkpoint. No try is
-counted, and only a restore that stands still ends the worker.
+is final. A partition that stays is claimed again, and goes on at its checkpoint. Attempts are not
+counted: only a restore that stands still ends the worker.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _CONTESTED_SECONDS: Final = 3.0
 
 
 class PartitionAssignment:
-    """Takes assigned partitions over, and gives revoked ones up.
+    """Makes this worker own its assigned partitions, and no longer the revoked ones.
 
     Args:
         group_offsets: says where the sources may be read on.
@@ -85,7 +85,7 @@ class PartitionAssignment:
         restores: brings databases up to their claims.
         owned_partitions: knows what is owned.
         commit_tracker: forgets what was in flight before.
-        lost: tells what the changelog or a source has lost.
+        lost_input: reports records that the changelog or a source topic has lost.
     """
 
     def __init__(
@@ -95,14 +95,14 @@ class PartitionAssignment:
         restores: RestoreService,
         owned_partitions: OwnedPartitions,
         commit_tracker: CommitTracker,
-        lost: LostInput,
+        lost_input: LostInput,
     ) -> None:
         self._group_offsets = group_offsets
         self._facts = facts
         self._restores = restores
         self._owned_partitions = owned_partitions
         self._commit_tracker = commit_tracker
-        self._lost = lost
+        self._lost_input = lost_input
         self._consumer: Any = None
         self._on_fatal_error: OnFatalError = _raise
         self._assigned: frozenset[int] = frozenset()
@@ -292,7 +292,7 @@ class PartitionAssignment:
         await self._on_restored(partition, claim, await asyncio.shield(offsets))
 
     async def _claim(self, partition: int) -> int:
-        """Shut out every earlier writer of a partition; the offset of the claim."""
+        """Shut out every earlier writer of a partition, and return the offset of the claim."""
         while True:
             try:
                 await self._facts.producer.claim([partition])
@@ -362,7 +362,7 @@ class PartitionAssignment:
         if self._owned_partitions.owned == self._assigned:
             self._log_owned()
         for first, end in self._restores.of(number).pop_lost_ranges():
-            await self._lost.report(owned, CHANGELOG, first, end)
+            await self._lost_input.report(owned, CHANGELOG, first, end)
 
     async def _seek_to_positions(self, number: int, starts: Mapping[str, int]) -> None:
         """Send the consumer to where each topic of a partition is read on.

@@ -1,12 +1,12 @@
 """Assigns partitions to workers: evenly, and first to those that have their state on disk.
 
 Every worker says, when it joins the group, how much of which partitions' changelogs it holds.
-The group's leader shares the partitions out evenly, each to the worker that holds the most of it
-as far as the even share allows. With standbys it also names, for each partition, the workers that
-keep a copy of its state up to date.
+The group's leader shares the partitions out evenly. Within the even shares, each partition goes to
+the worker that holds the most of it. With standbys the leader also names, for each partition, the
+workers that keep a copy of its state up to date.
 
-Kafka's own sticky assignor knows who owned a partition, not who holds its state on disk; a
-worker that comes back after a stop, or that keeps a standby, would be nobody to it.
+Kafka's own sticky assignor knows who owned a partition, and not who holds its state on disk. It
+would give no priority to a worker that comes back after a stop, or that keeps a standby.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _VERSION: Final = 0
 
 
 class Copy(NamedTuple):
-    """A worker's copy of a partition's state; the greater one is the better one to own it.
+    """A worker's copy of a partition's state; the worker with the greatest copy should own it.
 
     Attributes:
         offset: the changelog offset that it has reached.
@@ -53,7 +53,7 @@ class StatefulAssignor(AbstractPartitionAssignor):
     Args:
         partitions: how many partitions are owned by workers; one that somebody added to a topic has
             no state and no owner.
-        held: returns the copies of partitions that this worker has.
+        copies: returns the copies of partitions that this worker has.
         standbys: how many workers besides the owner keep a copy of each partition's state.
         on_standby: called with the partitions that this worker shall keep a copy of.
     """
@@ -61,12 +61,12 @@ class StatefulAssignor(AbstractPartitionAssignor):
     def __init__(
         self,
         partitions: int,
-        held: Callable[[], Copies],
+        copies: Callable[[], Copies],
         standbys: int,
         on_standby: Callable[[frozenset[int]], None],
     ) -> None:
         self._partitions = partitions
-        self._held = held
+        self._copies = copies
         self._standbys = standbys
         self._on_standby = on_standby
 
@@ -77,19 +77,19 @@ class StatefulAssignor(AbstractPartitionAssignor):
 
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """Return the copies of this worker, for the group's leader."""
-        held = {str(partition): list(copy) for partition, copy in self._held().items()}
+        copies = {str(partition): list(copy) for partition, copy in self._copies().items()}
         return ConsumerProtocolMemberMetadata(
-            _VERSION, sorted(topics), orjson.dumps({"held": held})
+            _VERSION, sorted(topics), orjson.dumps({"held": copies})
         )
 
     def assign(self, cluster: Any, members: Mapping[str, Any]) -> dict[str, Any]:
         """Share the partitions out; called in the group's leader alone."""
         topics = sorted({topic for member in members.values() for topic in member.subscription})
         counts = {topic: len(cluster.partitions_for_topic(topic) or ()) for topic in topics}
-        held = {name: _held_by(member.user_data) for name, member in members.items()}
+        copies = {name: _copies_in(member.user_data) for name, member in members.items()}
         partitions = range(min(counts.get(REPORT_REQUESTS.name, 0), self._partitions))
-        owners = share_out(partitions, held)
-        copies = standbys_of(owners, held, self._standbys)
+        owners = share_out(partitions, copies)
+        standbys = standbys_of(owners, copies, self._standbys)
         return {
             name: ConsumerProtocolMemberAssignment(
                 _VERSION,
@@ -97,7 +97,7 @@ class StatefulAssignor(AbstractPartitionAssignor):
                     (topic, [p for p in owners[name] if p < count])
                     for topic, count in counts.items()
                 ],
-                orjson.dumps({"standby": sorted(copies[name])}),
+                orjson.dumps({"standby": sorted(standbys[name])}),
             )
             for name in members
         }
@@ -107,17 +107,17 @@ class StatefulAssignor(AbstractPartitionAssignor):
         self._on_standby(_standby_in(assignment.user_data))
 
 
-def share_out(partitions: Iterable[int], held: Mapping[str, Copies]) -> dict[str, list[int]]:
+def share_out(partitions: Iterable[int], copies: Mapping[str, Copies]) -> dict[str, list[int]]:
     """Return the owners of all partitions: shares differ by one at the most.
 
     Args:
         partitions: the partition numbers.
-        held: the copies of each worker.
+        copies: the copies of each worker.
 
     Returns:
         the sorted partitions of each worker.
     """
-    workers = sorted(held)
+    workers = sorted(copies)
     owned: dict[str, list[int]] = {worker: [] for worker in workers}
     numbers = sorted(partitions)
     if not workers:
@@ -127,8 +127,8 @@ def share_out(partitions: Iterable[int], held: Mapping[str, Copies]) -> dict[str
     # the workers with a copy of each partition, the best copy first; ties go by name
     best = {
         partition: sorted(
-            (worker for worker in workers if partition in held[worker]),
-            key=lambda worker: held[worker][partition],
+            (worker for worker in workers if partition in copies[worker]),
+            key=lambda worker: copies[worker][partition],
             reverse=True,
         )
         for partition in numbers
@@ -152,14 +152,14 @@ def share_out(partitions: Iterable[int], held: Mapping[str, Copies]) -> dict[str
 
 
 def standbys_of(
-    owners: Mapping[str, Iterable[int]], held: Mapping[str, Copies], copies: int
+    owners: Mapping[str, Iterable[int]], copies: Mapping[str, Copies], count: int
 ) -> dict[str, set[int]]:
     """Return the partitions of which each worker keeps a copy besides those that it owns.
 
     Args:
         owners: the partitions that each worker owns.
-        held: the copies that each worker has now.
-        copies: how many workers besides the owner keep a copy of each partition.
+        copies: the copies that each worker has now.
+        count: how many workers besides the owner keep a copy of each partition.
     """
     standbys: dict[str, set[int]] = {worker: set() for worker in owners}
     owner_of = {partition: worker for worker, owned in owners.items() for partition in owned}
@@ -167,23 +167,23 @@ def standbys_of(
         others = sorted(
             (worker for worker in standbys if worker != owner),
             key=lambda worker: (
-                len(standbys[worker]) - (partition in held[worker]),
-                -held[worker].get(partition, _NO_COPY).offset,
+                len(standbys[worker]) - (partition in copies[worker]),
+                -copies[worker].get(partition, _NO_COPY).offset,
                 worker,
             ),
         )
-        for worker in others[:copies]:
+        for worker in others[:count]:
             standbys[worker].add(partition)
     return standbys
 
 
-def _held_by(user_data: bytes | None) -> Copies:
+def _copies_in(user_data: bytes | None) -> Copies:
     """Return the copies that a member reports; none if it sent something else."""
     try:
-        held = orjson.loads(user_data or b"{}").get("held", {})
+        copies = orjson.loads(user_data or b"{}").get("held", {})
         return {
             int(partition): Copy(int(offset), bool(owned))
-            for partition, (offset, owned) in held.items()
+            for partition, (offset, owned) in copies.items()
         }
     except (AttributeError, TypeError, ValueError):
         return {}

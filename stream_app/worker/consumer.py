@@ -151,8 +151,8 @@ class ConsumerThread(AIOKafkaConsumerThread):
     async def on_thread_stop(self) -> None:
         """Leave the group for good if we were asked to stop.
 
-        A member with a name of its own keeps its place in the group until it comes back, or its
-        session is over. One that is asked to stop gives its place up.
+        A member with a name of its own stays in the group until it comes back, or until its session
+        is over. So a worker that is asked to stop leaves: its partitions get new owners at once.
         """
         await super().on_thread_stop()
         if not self.app.crashed:
@@ -202,7 +202,7 @@ class UptimeConsumer(Consumer):
         self._commit_tracker = commit_tracker
         self._on_drained = on_drained
         self.assignor = assignor
-        self._held: set[TP] = set()
+        self._kept_paused: set[TP] = set()
         self._fetchable = asyncio.Event()
         super().__init__(transport, **arguments)
 
@@ -228,7 +228,7 @@ class UptimeConsumer(Consumer):
     def pause_partitions(self, tps: Iterable[TP]) -> None:
         """Fetch no more from partitions."""
         paused = set(tps)
-        self._held -= paused
+        self._kept_paused -= paused
         super().pause_partitions(paused)
 
     def resume_partitions(self, tps: Iterable[TP]) -> None:
@@ -237,12 +237,12 @@ class UptimeConsumer(Consumer):
         Faust resumes everything at the end of a rebalance. A partition here is read when its facts
         are restored and its position is set.
         """
-        self._held |= set(tps)
+        self._kept_paused |= set(tps)
 
     def fetch_partition(self, partition: int) -> None:
         """Fetch from all topics of a partition, whose positions are set."""
-        released = {tp for tp in self._held if tp.partition == partition}
-        self._held -= released
+        released = {tp for tp in self._kept_paused if tp.partition == partition}
+        self._kept_paused -= released
         super().resume_partitions(released)
         self._fetchable.set()
 
@@ -250,7 +250,7 @@ class UptimeConsumer(Consumer):
         """Fetch no more from a partition until `fetch_partition` is called for it."""
         stopped = {tp for tp in self.assignment() if tp.partition == partition}
         self.pause_partitions(stopped)
-        self._held |= stopped
+        self._kept_paused |= stopped
 
     async def perform_seek(self) -> None:
         """Set no position: each one is set when its partition's facts are restored."""
@@ -258,8 +258,8 @@ class UptimeConsumer(Consumer):
     async def _seek(self, partition: TP, offset: int) -> None:
         """Seek in the consumer's own thread.
 
-        Faust calls aiokafka from this one. What the seek throws away of what was fetched is then
-        gone in the middle of a look at it, and the worker ended with a `KeyError`.
+        Faust would call aiokafka from another thread. There the seek may discard fetched records
+        while the consumer's thread reads them, which ended the worker with a `KeyError`.
         """
         thread = self._thread
 
@@ -314,7 +314,7 @@ class UptimeConsumer(Consumer):
         offsets: Mapping[TP, int],
         start_new_transaction: bool = True,  # noqa: ARG002  Faust's
     ) -> bool:
-        """Commit, and remember as committed only what is."""
+        """Commit offsets, and record as committed only those that Kafka has accepted."""
         assigned = self.assignment()
         ours = {tp: offset for tp, offset in offsets.items() if tp in assigned}
         if not ours or not await self._commit(ours):

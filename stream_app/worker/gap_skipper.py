@@ -90,7 +90,7 @@ class GapSkipper:
         owned_partitions: knows the position of each partition, and skips the gaps.
         end_offset_fetcher: reads the end offsets of the source topics.
         gaps: inspects ranges of offsets.
-        lost: reports lost records.
+        lost_input: reports lost records.
     """
 
     def __init__(
@@ -98,13 +98,13 @@ class GapSkipper:
         owned_partitions: OwnedPartitions,
         end_offset_fetcher: EndOffsetFetcher,
         gaps: OffsetGaps,
-        lost: LostInput,
+        lost_input: LostInput,
     ) -> None:
         self._owned_partitions = owned_partitions
         self._end_offset_fetcher = end_offset_fetcher
         self._gaps = gaps
-        self._lost = lost
-        self._seen: dict[TopicPartition, int] = {}
+        self._lost_input = lost_input
+        self._last_idle_offsets: dict[TopicPartition, int] = {}
         self._task = PeriodicTask("gap-skipper", LOOK_SECONDS, self.skip_gaps)
 
     async def start(self) -> None:
@@ -122,14 +122,16 @@ class GapSkipper:
         await self._gaps.stop()
 
     async def skip_gaps(self) -> None:
-        """Move every partition over a gap that it has rested before since the last call.
+        """Move every partition over a gap at which it has stood still since the last call.
 
         Raises:
             BrokerUnavailableError: no broker answers.
         """
         idle = self._owned_partitions.idle_offsets()
-        resting = {p: offset for p, offset in idle.items() if self._seen.get(p) == offset}
-        self._seen = idle
+        resting = {
+            p: offset for p, offset in idle.items() if self._last_idle_offsets.get(p) == offset
+        }
+        self._last_idle_offsets = idle
         if not resting:
             return
         ends = await self._end_offset_fetcher.fetch(resting)
@@ -142,7 +144,7 @@ class GapSkipper:
             if owned is None:
                 continue
             if gap.lost_end > first:
-                await self._lost.report(owned, partition.topic, first, gap.lost_end)
+                await self._lost_input.report(owned, partition.topic, first, gap.lost_end)
             reached = end if gap.next_offset >= end else gap.lost_end
             if reached > first:
                 self._owned_partitions.skip_gap(partition, first, reached)
@@ -172,6 +174,6 @@ class GapSkipper:
             if owned.revoked.is_set():
                 return None
             if inspected.lost_end > gap[0]:
-                await self._lost.report(owned, topic, gap[0], inspected.lost_end)
+                await self._lost_input.report(owned, topic, gap[0], inspected.lost_end)
             return None if inspected.next_offset >= first else inspected.next_offset
         return None

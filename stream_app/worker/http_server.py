@@ -37,7 +37,7 @@ class WorkerServer:
         settings: the address to listen on.
         folder: the worker's folder, into which the address in use is written.
         metrics: the metrics of `/metrics`; they also say whether the worker is ready.
-        look: updates the values that are not known at any time, before each answer of `/metrics`.
+        update_metrics: called before each answer of `/metrics`; updates values that must be read.
         topics_trouble: returns one line about what is wrong with the topics, or None.
     """
 
@@ -46,14 +46,14 @@ class WorkerServer:
         settings: Settings,
         folder: Path,
         metrics: WorkerMetrics,
-        look: Callable[[], Awaitable[None]],
+        update_metrics: Callable[[], Awaitable[None]],
         topics_trouble: Callable[[], str | None],
     ) -> None:
         self._host = settings.worker_host
         self._port = settings.worker_port
         self._file = folder / ADDRESS_FILE
         self._metrics = metrics
-        self._look = look
+        self._update_metrics = update_metrics
         self._topics_trouble = topics_trouble
         self._runner: web.AppRunner | None = None
 
@@ -91,7 +91,7 @@ class WorkerServer:
             await self._runner.cleanup()
 
     async def _get_metrics(self, _request: web.Request) -> web.Response:
-        await self._look()
+        await self._update_metrics()
         return web.Response(
             body=self._metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
         )

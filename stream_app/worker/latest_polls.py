@@ -33,7 +33,7 @@ class LatestPollPublisher:
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._known: dict[int, dict[bytes, int]] = {}
+        self._newest_polls: dict[int, dict[bytes, int]] = {}
         # ordered: the store that waits longest is published first
         self._pending: dict[tuple[int, bytes], None] = {}
         self._task = PeriodicTask("latest-polls", BATCH_SECONDS, self._publish_batch)
@@ -48,12 +48,12 @@ class LatestPollPublisher:
 
     def adopt(self, partition: int, known: dict[bytes, int]) -> None:
         """Start with the facts of a partition: each store's newest poll, packed."""
-        self._known[partition] = known
+        self._newest_polls[partition] = known
         self._pending |= dict.fromkeys((partition, store) for store in known)
 
     def record_polls(self, partition: int, polls: Mapping[bytes, int]) -> None:
         """Record polls that are in the table now: the newest of the new polls of each store."""
-        known = self._known.get(partition)
+        known = self._newest_polls.get(partition)
         if known is None:
             return
         for store, poll in polls.items():
@@ -68,7 +68,7 @@ class LatestPollPublisher:
         Returns:
             µs of the newest poll of all that was forgotten; None if there was none.
         """
-        known = self._known.get(partition, {})
+        known = self._newest_polls.get(partition, {})
         newest = None
         for store in stores:
             poll = known.pop(store, None)
@@ -80,16 +80,16 @@ class LatestPollPublisher:
 
     def newest(self, partition: int) -> int | None:
         """Return µs of the newest poll of all stores of a partition; None if there is no poll."""
-        newest = max(self._known.get(partition, {}).values(), default=None)
+        newest = max(self._newest_polls.get(partition, {}).values(), default=None)
         return None if newest is None else newest >> 1
 
     def newest_of(self, partition: int, store: bytes) -> int | None:
         """Return the newest poll of a store that is known, packed; None if none is known."""
-        return self._known.get(partition, {}).get(store)
+        return self._newest_polls.get(partition, {}).get(store)
 
     def revoke(self, partition: int) -> None:
         """Forget a partition: it may be another worker's now."""
-        known = self._known.pop(partition, {})
+        known = self._newest_polls.pop(partition, {})
         for store in known:
             self._pending.pop((partition, store), None)
 
@@ -106,4 +106,4 @@ class LatestPollPublisher:
             )
 
     def _poll_of(self, partition: int, store: bytes) -> int | None:
-        return self._known.get(partition, {}).get(store)
+        return self._newest_polls.get(partition, {}).get(store)

@@ -140,31 +140,31 @@ class WorkerMetrics:
             "Partitions that another worker had claimed while this one was paused or cut off.",
             registry=registry,
         )
-        self._removed = Counter(
+        self._removed_databases = Counter(
             "store_uptime_removed_databases",
             "Databases of a partition that were removed to be read back from the changelog.",
             ["reason"],
             registry=registry,
         )
-        self._unread = Counter(
+        self._unread_records = Counter(
             "store_uptime_unread_records",
             "Records that could not be read and were stepped over.",
             ["topic"],
             registry=registry,
         )
-        self._lost = Counter(
+        self._lost_records = Counter(
             "store_uptime_lost_records",
             "Offsets that were gone from a source topic before a worker had applied them.",
             ["topic"],
             registry=registry,
         )
-        self._dropped = Counter(
+        self._dropped_polls = Counter(
             "store_uptime_dropped_polls",
             "Polls that are not kept because their store has others more than the retention newer.",
             ["reason"],
             registry=registry,
         )
-        self._checks = Counter(
+        self._watchman_checks = Counter(
             "store_uptime_watchman_checks",
             "Stores whose figures the watchman recomputed from the topics, by outcome.",
             ["outcome"],
@@ -178,11 +178,11 @@ class WorkerMetrics:
         )
         # a series that begins at 0 is one whose first event an alarm sees
         for reason in get_args(RemovalReason):
-            self._removed.labels(reason)
+            self._removed_databases.labels(reason)
         for dropped in get_args(DropReason):
-            self._dropped.labels(dropped)
+            self._dropped_polls.labels(dropped)
         for outcome in get_args(CheckOutcome):
-            self._checks.labels(outcome)
+            self._watchman_checks.labels(outcome)
         registry.register(_WorkerCollector(self))
 
     def read_from(self, sources: WorkerSources) -> None:
@@ -199,15 +199,15 @@ class WorkerMetrics:
 
     def database_removed(self, reason: RemovalReason) -> None:
         """Count a partition's database that is removed."""
-        self._removed.labels(reason).inc()
+        self._removed_databases.labels(reason).inc()
 
     def records_unread(self, topic: str, count: int = 1) -> None:
         """Count records that cannot be read: offsets of a batch, or a stray record."""
-        self._unread.labels(topic_label(topic)).inc(count)
+        self._unread_records.labels(topic_label(topic)).inc(count)
 
     def records_lost(self, topic: str, count: int) -> None:
         """Count offsets that were gone from a source topic before they were applied."""
-        self._lost.labels(topic_label(topic)).inc(count)
+        self._lost_records.labels(topic_label(topic)).inc(count)
 
     def dead_letter(self, dead_letter: DeadLetter) -> None:
         """Count a dead letter of a worker, and the records of a range that cannot be read."""
@@ -218,11 +218,11 @@ class WorkerMetrics:
 
     def polls_dropped(self, reason: DropReason, count: int) -> None:
         """Count polls that are not kept."""
-        self._dropped.labels(reason).inc(count)
+        self._dropped_polls.labels(reason).inc(count)
 
     def watchman_checked(self, outcome: CheckOutcome) -> None:
         """Count a store that the watchman has checked."""
-        self._checks.labels(outcome).inc()
+        self._watchman_checks.labels(outcome).inc()
 
     def assigned(self, partitions: Collection[int]) -> None:
         """Set the partitions that the group assigns to this worker; others were revoked."""

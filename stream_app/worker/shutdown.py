@@ -1,4 +1,4 @@
-"""Ends a worker: its state survives any end, so no step of a shutdown may take for ever."""
+"""Ends a worker. Its state survives any end, so each step of a shutdown is limited in time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STOP_SECONDS: Final = 25.0
 """Seconds that a worker has which is asked to stop: it also commits what is in flight."""
 
 _LIBRARIES: Final = ("aiokafka", "asyncio", "faust", "mode")
-"""Libraries that log nothing more once the cause is logged: it would be its consequences."""
+"""Libraries that log nothing more once the cause is logged: they would log its effects."""
 
 _SILENT: Final = logging.CRITICAL + 1
 
@@ -61,17 +61,17 @@ class ExitWatchdog:
     """
 
     def __init__(self) -> None:
-        self._unread: int | None = None
+        self._devnull: int | None = None
 
     def arm(self, seconds: float) -> None:
         """End the process after some seconds; only the first call counts.
 
         Tasks that die with the interpreter call this again.
         """
-        if self._unread is None:
-            # it would print where every thread is, below the line that says why
-            self._unread = os.open(os.devnull, os.O_WRONLY)
-            faulthandler.dump_traceback_later(seconds, exit=True, file=self._unread)
+        if self._devnull is None:
+            # otherwise the stacks of all threads would stand below the line with the reason
+            self._devnull = os.open(os.devnull, os.O_WRONLY)
+            faulthandler.dump_traceback_later(seconds, exit=True, file=self._devnull)
 
 
 def exit_immediately() -> None:

@@ -34,7 +34,7 @@ class Forwarder:
         self._publisher = publisher
         self._owned_partitions = owned_partitions
         self._tasks: set[asyncio.Task[None]] = set()
-        self._order: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._locks: defaultdict[TopicPartition, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def start(
         self, records: Sequence[MisplacedRecord], owned: OwnedPartition, event: InFlightEvent
@@ -55,7 +55,7 @@ class Forwarder:
         sent = []
         too_large = []
         # in the order in which they came: what follows a removal must not come before it
-        async with self._order[TopicPartition(event.message.topic, owned.number)]:
+        async with self._locks[TopicPartition(event.message.topic, owned.number)]:
             for misplaced in records:
                 try:
                     future = await self._send(misplaced)

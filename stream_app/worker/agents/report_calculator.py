@@ -126,7 +126,7 @@ class ReportCalculator:
         of_polls = [bucket_key(b"", bucket) for bucket in self._buckets]
         # the keys of hours and timezone come behind those of polls
         self._suffixes = sorted([*of_polls, HOURS_TAG, TIMEZONE_TAG])
-        self._in_time = itemgetter(*map(self._suffixes.index, of_polls))
+        self._pick_polls = itemgetter(*map(self._suffixes.index, of_polls))
         self.provenance: dict[str, Any] = common_provenance(settings)
         self.input_offsets = {topic: owned.applied(topic) for topic in owned.offset_trackers}
         self.lost_input = [lost.describe() for lost in owned.lost]
@@ -160,7 +160,7 @@ class ReportCalculator:
             details: the names of details besides the figures.
 
         Raises:
-            ReportError: as `calculate`, or the details do not fit a record.
+            ReportError: the errors of `calculate_rows`, or the details do not fit a record.
             RevokedError: the partition is closed.
             TableError: the database cannot be read.
         """
@@ -198,7 +198,7 @@ class ReportCalculator:
         """Read the facts of the next stores, as many as one turn takes; none at the end."""
         facts = _StoredFacts([], [], [])
         default = self._settings.default_timezone
-        known, in_time = self._owned.stores, self._in_time
+        known, pick_polls = self._owned.stores, self._pick_polls
         size = 0
         turn = islice(stores, MAX_TURN_STORES)
         for store, values in self._owned.scan_stores(turn, self._suffixes):
@@ -206,10 +206,10 @@ class ReportCalculator:
                 raise ReportError(
                     f"store {store_id_of(store)} is unknown: no poll, hours or zone names it"
                 )
-            polls = b"".join(filter(None, in_time(values)))
-            hours, zone = map(fact_content, values[-2:])
+            polls = b"".join(filter(None, pick_polls(values)))
+            hours, timezone = map(fact_content, values[-2:])
             facts.stores.append(store)
-            facts.setups.append(_setup(hours, zone, default))
+            facts.setups.append(_setup(hours, timezone, default))
             facts.polls.append(polls)
             size += len(polls)
             if size >= MAX_TURN_BYTES:
@@ -239,8 +239,8 @@ class ReportCalculator:
 
 
 @lru_cache(maxsize=16_384)
-def _setup(hours: bytes | None, zone: bytes | None, default_timezone: str) -> StoreSetup:
-    name = zone.decode() if zone else None
+def _setup(hours: bytes | None, timezone: bytes | None, default_timezone: str) -> StoreSetup:
+    name = timezone.decode() if timezone else None
     tz = resolve_timezone(name, default_timezone)
     rows = None if hours is None else decode_rows(hours)
     weekly = ALWAYS_OPEN if rows is None else WeeklyHours.from_rows(rows)

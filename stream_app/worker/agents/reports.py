@@ -75,7 +75,7 @@ class Reports:
     ) -> None:
         self._settings = settings
         self._facts = facts
-        self._fleet = FleetReports(facts, publisher, clock, settings.partitions)
+        self._fleet_reports = FleetReports(facts, publisher, clock, settings.partitions)
         self._publisher = publisher
         self._clock = clock
         self._commit_tracker = commit_tracker
@@ -171,9 +171,9 @@ class Reports:
         owned = await self._facts.partition(partition)
         match request:
             case FleetPartRequest():
-                return await self._fleet.publish_part(owned, request, results)
+                return await self._fleet_reports.publish_part(owned, request, results)
             case FleetRequest():
-                return await self._fleet.request_parts(request, append_time, topic)
+                return await self._fleet_reports.request_parts(request, append_time, topic)
             case ReportRequest():
                 reference = self._facts.reference_time(request, append_time)
                 return [await self._publish_report(owned, request, reference, results)]

@@ -33,13 +33,13 @@ class FactsDatabases:
 
     def __init__(self, folder: Path, on_removed: Callable[[RemovalReason], None]) -> None:
         self._folder = folder / _FOLDER
-        self._earlier = folder
+        self._worker_folder = folder
         self._on_removed = on_removed
         self._databases: dict[int, FactsDatabase] = {}
 
     async def start(self) -> None:
         """Open what is there, to know how far each database is."""
-        for folder in self._earlier.glob(_EARLIER_DATABASES):
+        for folder in self._worker_folder.glob(_EARLIER_DATABASES):
             log.info("%s is of an earlier version: it is removed, and read back once", folder)
             shutil.rmtree(folder, ignore_errors=True)
         if not self._folder.exists():

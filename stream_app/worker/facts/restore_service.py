@@ -55,11 +55,11 @@ class RestoreService:
         self.databases = databases
         self.metrics = metrics
         self._reader = reader
-        self._places = asyncio.Semaphore(_FETCHES_AT_ONCE)
+        self._fetch_slots = asyncio.Semaphore(_FETCHES_AT_ONCE)
         self._restorers: dict[int, Restorer] = {}
         self._running: dict[int, asyncio.Task[None]] = {}
-        self._began: dict[int, float] = {}
-        self._followed: set[int] = set()
+        self._started_at: dict[int, float] = {}
+        self._standbys: set[int] = set()
 
     async def start(self) -> None:
         """Connect, and open the databases that are there."""
@@ -81,7 +81,7 @@ class RestoreService:
                 self.databases.of(partition),
                 CHANGELOG,
                 self._reader,
-                self._places,
+                self._fetch_slots,
                 lambda: self.metrics.records_unread(CHANGELOG),
             )
         return restorer
@@ -97,17 +97,17 @@ class RestoreService:
 
     async def follow(self, partition: int) -> None:
         """Keep a copy of a partition up to date, beside its owner's."""
-        if partition in self.running & self._followed:
+        if partition in self.running & self._standbys:
             return
         # a restore that goes on would end at its claim
         await self.stop_restore(partition)
-        self._followed.add(partition)
+        self._standbys.add(partition)
         task = self._start(partition, self.of(partition).follow())
         task.add_done_callback(partial(_log_end_of_standby, partition))
 
     async def stop_restore(self, partition: int) -> None:
         """Stop what reads a partition's changelog; its database stays at its checkpoint."""
-        self._followed.discard(partition)
+        self._standbys.discard(partition)
         task = self._running.pop(partition, None)
         if task is not None:
             task.cancel()
@@ -136,7 +136,7 @@ class RestoreService:
         progress = self.of(partition).progress
         if progress is None or partition not in self.running:
             return RestoreStatus(partition, 0, 0)
-        seconds = asyncio.get_running_loop().time() - self._began[partition]
+        seconds = asyncio.get_running_loop().time() - self._started_at[partition]
         left = round(seconds * progress.to_do / progress.done) if progress.done else None
         return RestoreStatus(partition, progress.done, progress.to_do, left)
 
@@ -154,7 +154,7 @@ class RestoreService:
         return {partition for partition, task in self._running.items() if not task.done()}
 
     def _start(self, partition: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        self._began[partition] = asyncio.get_running_loop().time()
+        self._started_at[partition] = asyncio.get_running_loop().time()
         task = asyncio.create_task(work, name=f"restore-{partition}")
         # if nothing waits for it any more, asyncio does not complain about an unread error
         task.add_done_callback(lambda done: done.cancelled() or done.exception())

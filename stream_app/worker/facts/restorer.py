@@ -91,7 +91,7 @@ class Restorer:
         database: the local database.
         topic: the changelog's name.
         log_reader: reads the changelog.
-        places: how many partitions may hold a fetched answer in memory at once.
+        fetch_slots: how many partitions may hold a fetched answer in memory at once.
         on_unread: called for each record or batch of the changelog that cannot be used.
 
     Attributes:
@@ -103,20 +103,20 @@ class Restorer:
         database: FactsDatabase,
         topic: str,
         log_reader: Log,
-        places: asyncio.Semaphore,
+        fetch_slots: asyncio.Semaphore,
         on_unread: Callable[[], None],
     ) -> None:
         self._database = database
         self._partition = database.partition
         self._topic = topic
         self._log = log_reader
-        self._places = places
+        self._fetch_slots = fetch_slots
         self._on_unread = on_unread
         self._strays = 0
         self._records = 0
         self._empty_offsets = 0
         self.progress: RestoreProgress | None = None
-        self._lost: list[tuple[int, int]] = []
+        self._lost_ranges: list[tuple[int, int]] = []
 
     async def restore(self, end: int) -> None:
         """Read the changelog up to an offset, from the database's checkpoint on.
@@ -150,7 +150,7 @@ class Restorer:
 
     def pop_lost_ranges(self) -> list[tuple[int, int]]:
         """Return the ranges `[first, end)` that the log deleted unread, and forget them."""
-        lost, self._lost = self._lost, []
+        lost, self._lost_ranges = self._lost_ranges, []
         return lost
 
     async def follow(self) -> None:
@@ -221,7 +221,7 @@ class Restorer:
         clock = asyncio.get_running_loop().time
         moved = clock()
         while (position := self._database.checkpoint.next_offset) < end:
-            async with self._places:
+            async with self._fetch_slots:
                 try:
                     fetched = await self._fetch(position)
                 except BrokerUnavailableError:
@@ -321,7 +321,7 @@ class Restorer:
             position,
             reached - 1,
         )
-        self._lost.append((position, reached))
+        self._lost_ranges.append((position, reached))
         self._empty_offsets += reached - position
         self._database.write((), self._database.checkpoint.at(reached))
 

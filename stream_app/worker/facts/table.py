@@ -122,9 +122,9 @@ class OpenPartition:
         for store, values in self._database.scan_stores(stores, suffixes):
             if overlay:
                 for index, suffix in enumerate(suffixes):
-                    held = overlay.get(store + suffix)
-                    if held is not None:
-                        values[index] = _written(held)
+                    written_value = overlay.get(store + suffix)
+                    if written_value is not None:
+                        values[index] = _written(written_value)
             yield store, values
 
     def put(self, key: bytes, value: bytes | None) -> Batch:
@@ -142,13 +142,13 @@ class OpenPartition:
         if value is not None and len(value) > _MAX_VALUE_BYTES:
             raise ValueError(f"a value of {len(value)} bytes does not fit the changelog")
         batch = self._producer.add(self._database.partition, key, value)
-        held = _Deletion() if value is None else value
-        self._overlay[key] = held
+        written_value = _Deletion() if value is None else value
+        self._overlay[key] = written_value
         entries = self._in_flight.get(batch)
         if entries is None:
             entries = self._in_flight[batch] = []
             batch.sent.add_done_callback(partial(self._on_acknowledged, batch))
-        entries.append((key, held))
+        entries.append((key, written_value))
         return batch
 
     def facts(self) -> Iterator[tuple[bytes, bytes]]:
@@ -192,19 +192,19 @@ class OpenPartition:
             self._on_interrupted(self._database.partition, False)
             return
         last_offset = first_offset + batch.count - 1
-        written = [(key, _written(held)) for key, held in entries]
+        written = [(key, _written(written_value)) for key, written_value in entries]
         try:
             self._database.write(written, checkpoint_after(last_offset, *written[-1]))
         except TableError as table_error:
             self._on_fatal_error(table_error)
             return
-        for key, held in entries:
-            if self._overlay.get(key) is held:
+        for key, written_value in entries:
+            if self._overlay.get(key) is written_value:
                 del self._overlay[key]
 
 
-def _written(held: bytes | _Deletion) -> bytes | None:
-    return None if isinstance(held, _Deletion) else held
+def _written(written_value: bytes | _Deletion) -> bytes | None:
+    return None if isinstance(written_value, _Deletion) else written_value
 
 
 class FactsTable:

@@ -42,7 +42,7 @@ async def test_the_api_is_ready_when_nothing_is_wrong(gateway: Gateway) -> None:
 async def test_the_api_is_not_ready_while_a_topic_cannot_be_read(
     gateway: Gateway, number: int
 ) -> None:
-    followed = gateway.readiness._followed[number]
+    followed = gateway.readiness._topic_readers[number]
     tail = followed._tail if isinstance(followed, AppliedOffsets) else followed
     tail._trouble = REASON
     assert await gateway.readiness.unavailable_reason() == REASON

@@ -69,7 +69,7 @@ class Harness:
         consumer._waiting_for_ack = None
         consumer._commit = thread._commit
         consumer.assignment = lambda: {POLLS}
-        consumer._held = set()
+        consumer._kept_paused = set()
         consumer._active_partitions = set()
         consumer._paused_partitions = {POLLS, ZONES, REQUESTS, OTHERS}
         consumer._fetchable = asyncio.Event()

@@ -30,11 +30,11 @@ class Worker:
             settings_with(**overrides),
             folder,
             self.metrics,
-            self._look,
+            self._update_metrics,
             lambda: self.topics_trouble,
         )
 
-    async def _look(self) -> None:
+    async def _update_metrics(self) -> None:
         self.looks += 1
 
     @asynccontextmanager

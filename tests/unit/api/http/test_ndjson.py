@@ -49,7 +49,7 @@ def test_the_splitter_holds_no_more_than_the_limit() -> None:
     splitter = LineSplitter(8)
     for _ in range(1000):
         assert list(splitter.feed(b"x" * 100)) == []
-        assert len(splitter._rest) <= 8
+        assert len(splitter._unfinished_line) <= 8
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 60), max_size=8))

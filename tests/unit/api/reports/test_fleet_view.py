@@ -260,7 +260,7 @@ def test_rows_are_read_as_they_are_needed(view: ReportView) -> None:
     sizes = [[len(rows) for rows in part] for part in view.stored_rows(REPORT).parts]
     assert [len(part) for part in sizes] == [2, 1]
     assert chunks.size == sum(map(sum, sizes))
-    assert chunks.held == sum(map(max, sizes))
+    assert chunks.bytes_in_memory == sum(map(max, sizes))
     # a report that expires meanwhile does not end as if it were complete
     next(chunks.parts[0])
     view.expire(10**9, 0)

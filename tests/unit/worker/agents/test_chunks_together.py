@@ -89,7 +89,7 @@ async def outcome(chunks: list[list[bytes | None]], **overrides: Any) -> Any:
         sorted(dead_letters),
         harness.publisher.forwarded,
         [(applied.stores, applied.newest_poll) for applied in harness.owned_partitions.applied],
-        harness.latest._known,
+        harness.latest._newest_polls,
         harness.owned_partitions.completed,
     )
 

@@ -764,7 +764,7 @@ async def test_the_newest_poll_of_each_store_is_recorded(harness: Harness) -> No
         encode_poll_batch(STORE, [(NOW - MINUTE, False)]),
     )
 
-    assert harness.latest._known[0] == {KEY: NOW << 1}
+    assert harness.latest._newest_polls[0] == {KEY: NOW << 1}
 
 
 # -- the limit of stores

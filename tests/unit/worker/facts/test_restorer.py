@@ -42,7 +42,7 @@ class Harness:
     def __init__(self, folder: Path, log: FakeLog | None = None) -> None:
         self.folder = folder / "3"
         self.log = log or FakeLog()
-        self.places = asyncio.Semaphore(2)
+        self.fetch_slots = asyncio.Semaphore(2)
         self.removed: list[RemovalReason] = []
         self.unread = 0
         self.open()
@@ -54,7 +54,9 @@ class Harness:
 
     def open(self) -> None:
         self.database = FactsDatabase(3, self.folder, self.removed.append)
-        self.restorer = Restorer(self.database, "changelog", self.log, self.places, self._unread)
+        self.restorer = Restorer(
+            self.database, "changelog", self.log, self.fetch_slots, self._unread
+        )
 
     def _unread(self) -> None:
         self.unread += 1
@@ -571,7 +573,7 @@ async def test_no_more_partitions_have_an_answer_in_memory_than_there_are_places
         log.add((A, b"%d" % number))
     harnesses = [Harness(tmp_path / str(number), log) for number in range(5)]
     for harness in harnesses:
-        harness.restorer._places = harnesses[0].places
+        harness.restorer._fetch_slots = harnesses[0].fetch_slots
 
     await asyncio.gather(*(harness.restorer.restore(5) for harness in harnesses))
 
@@ -613,7 +615,7 @@ async def test_offsets_that_are_unaccounted_for_are_read_once_more_from_the_begi
 ) -> None:
     harness.log.add((A, b"1")).add((B, b"2"))
     restorer = FaultyRestorer(
-        harness.database, "changelog", harness.log, harness.places, harness._unread
+        harness.database, "changelog", harness.log, harness.fetch_slots, harness._unread
     )
 
     await restorer.restore(2)
@@ -626,7 +628,7 @@ async def test_offsets_that_are_unaccounted_for_are_read_once_more_from_the_begi
 async def test_offsets_that_stay_unaccounted_for_end_the_worker(harness: Harness) -> None:
     harness.log.add((A, b"1")).add((B, b"2"))
     restorer = FaultyRestorer(
-        harness.database, "changelog", harness.log, harness.places, harness._unread
+        harness.database, "changelog", harness.log, harness.fetch_slots, harness._unread
     )
     restorer.lose = 2
 
