@@ -14,10 +14,10 @@ PICTURE: Final = Answer("The picture.", {SVG: str})
 WINDOW: Final = Parameter(
     "window", "query", "The window whose uptime is shown; without it: the week.", Window
 )
-AWAY: Final = unavailable("The broker is out of reach.")
+UNAVAILABLE: Final = unavailable("The broker is out of reach.")
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
-    ("GET", "/badges/fleet.svg"): Operation(answers={200: PICTURE, **AWAY}),
+    ("GET", "/badges/fleet.svg"): Operation(answers={200: PICTURE, **UNAVAILABLE}),
     ("GET", "/badges/{store_id}.svg"): Operation(
         parameters=(STORE_ID, WINDOW),
         answers={

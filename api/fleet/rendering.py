@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from api.fleet.state import StoreState
 
 
-def moment(instant: int | None) -> str | None:
+def instant_text(instant: int | None) -> str | None:
     """Return an instant as ISO 8601, or None where there is none."""
     return None if instant is None else format_instant(instant)
 

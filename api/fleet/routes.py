@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from api.fleet.pages import SORTS, FleetQuery
-from api.fleet.rendering import last_poll, local_time, moment
+from api.fleet.rendering import instant_text, last_poll, local_time
 from api.fleet.schemas import MAX_PAGE, MAX_PAGE_STORES, PAGE_STORES
 from api.fleet.service import FleetService
 from api.fleet.state import STATES
@@ -36,14 +36,14 @@ async def get_fleet(request: web.Request) -> web.Response:
     fleet = page.snapshot
     return json_response(
         {
-            "now": moment(fleet.now),
+            "now": instant_text(fleet.now),
             "clock": page.clock,
             "counts": fleet.counts,
             "matching": page.matching,
             "page": number,
             "pages": page.pages,
             "zones": page.timezones,
-            "figures_at": moment(fleet.figures_at),
+            "figures_at": instant_text(fleet.figures_at),
             "freshness": fleet.freshness,
             "stores": [_row(store, fleet.now) for store in fleet.stores],
         }
@@ -71,7 +71,7 @@ async def fleet_events(request: web.Request) -> web.StreamResponse:
 def _event(changes: FleetChanges) -> dict[str, Any]:
     fleet = changes.snapshot
     return {
-        "now": moment(fleet.now),
+        "now": instant_text(fleet.now),
         "counts": fleet.counts,
         "changed": [
             {"store_id": store.store_id, "state": store.state, "last_poll": last_poll(store)}
@@ -79,7 +79,7 @@ def _event(changes: FleetChanges) -> dict[str, Any]:
         ],
         "removed": changes.removed,
         "more": changes.more,
-        "figures_at": moment(fleet.figures_at),
+        "figures_at": instant_text(fleet.figures_at),
         "freshness": fleet.freshness,
     }
 
@@ -91,7 +91,7 @@ def _row(store: StoreState, now: int | None) -> dict[str, Any]:
         "timezone": store.timezone,
         "local_time": local_time(store.timezone, now),
         "last_poll": last_poll(store),
-        "open_changes_at": moment(store.opening_changes_at),
+        "open_changes_at": instant_text(store.opening_changes_at),
         "figures": store.figures,
     }
 
@@ -100,12 +100,12 @@ def _query(request: web.Request) -> tuple[FleetQuery, int]:
     part = request.query.get("q")
     if part is not None and not _PART.fullmatch(part.strip()):
         raise RecordError(f"q is not a part of a store id: {shown(part)}")
-    zone = request.query["zone"].strip() if "zone" in request.query else None
+    timezone = request.query["zone"].strip() if "zone" in request.query else None
     limit = int_param(request, "limit", PAGE_STORES, MAX_PAGE_STORES)
     page = int_param(request, "page", 1, MAX_PAGE)
     query = FleetQuery(
         states=enum_params(request, "state", STATES),
-        timezone=zone,
+        timezone=timezone,
         part="" if part is None else part.strip().lower(),
         sort=enum_param(request, "sort", SORTS),
         limit=limit,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
-from api.fleet.rendering import moment
+from api.fleet.rendering import instant_text
 from api.fleet.state import FIGURE_FIELDS
 from api.reports.rows import named_rows
 from stream_app.contracts.report_requests import FleetRequest
@@ -214,7 +214,7 @@ class FleetService:
             and newest is not None
             and fresh.at - newest > self._settings.stale_after
         )
-        return {**fresh.content(), "newest_poll": moment(newest), "newest_poll_stale": stale}
+        return {**fresh.content(), "newest_poll": instant_text(newest), "newest_poll_stale": stale}
 
     async def page(self, query: FleetQuery) -> FleetPage:
         """Return a page of the stores that match a query.
@@ -230,7 +230,7 @@ class FleetService:
             self._snapshot(stores),
             matching,
             max(1, -(-matching // query.limit)),
-            self._view.zones(),
+            self._view.timezones(),
             self.clock_name,
         )
 

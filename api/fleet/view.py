@@ -193,14 +193,14 @@ class FleetView:
                 opening = known.get((hours, timezone))
                 if opening is None:
                     opening = known[hours, timezone] = self._opening(hours, timezone, now)
-                zone, is_open, opening_changes_at, reevaluate_at = opening
+                applied_timezone, is_open, opening_changes_at, reevaluate_at = opening
                 self._database.execute(
                     "UPDATE store SET zone = :zone, open = :open,"  # noqa: S608  ours
                     " opening_changes_at = :opening_changes_at,"
                     f" reevaluate_at = :reevaluate_at, evaluated_at = :now, rank = {_RANK}"
                     " WHERE store_id = :store_id",
                     {
-                        "zone": zone,
+                        "zone": applied_timezone,
                         "open": is_open,
                         "opening_changes_at": opening_changes_at,
                         "reevaluate_at": reevaluate_at,
@@ -272,7 +272,7 @@ class FleetView:
             counts[STATES[rank]] = stores
         return {**counts, "total": sum(counts.values())}
 
-    def zones(self) -> list[str]:
+    def timezones(self) -> list[str]:
         """Return the timezones of all stores, in order."""
         rows = self._database.execute(
             "SELECT DISTINCT zone FROM tally WHERE stores > 0 ORDER BY zone"

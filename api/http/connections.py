@@ -1,7 +1,7 @@
-"""Connections to the server: bounded in number, and none is kept that says nothing.
+"""Connections to the server: their number is limited, and silent ones are closed.
 
-aiohttp reads requests; this adds what it leaves open: how long the head of a request may take,
-how many connections there may be, and errors before the application in the form of all others.
+aiohttp reads the requests. This module adds a time limit for the head of a request, a limit for the
+number of connections, and problem responses for errors that occur before the application.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OWN_DESCRIPTORS: Final = 256
 """File descriptors that stay free for files and for Kafka; half of them if the limit is low."""
 
 SERVER_OPTIONS: Final[dict[str, Any]] = {
-    # bodies are unpacked where what comes of them is counted
+    # `content_coding` unpacks bodies, and counts the unpacked bytes
     "auto_decompress": False,
     # the rest of a body that was refused is not read: the connection is closed
     "lingering_time": 0.0,
@@ -128,7 +128,7 @@ class Connections:
         self._idle.pop(connection, None)
 
     def idle(self, connection: Connection) -> None:
-        """Note that the answer to a connection's request is written."""
+        """Mark a connection as idle: the answer to its request is written."""
         if connection in self._open:
             self._idle[connection] = None
 
@@ -162,8 +162,8 @@ class Connection(web.RequestHandler):
 
     Args:
         server: the server that answers its requests.
-        connections: all of them.
-        loop: it runs in.
+        connections: all connections of the process.
+        loop: the event loop that it runs in.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class Connection(web.RequestHandler):
         self._connections.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take some bytes; the first ones of a request are the beginning of its head."""
+        """Process some bytes; the first ones of a request are the beginning of its head."""
         super().data_received(data)
         # a head that came as a whole needs no timer
         if data and self._head_deadline is None and not self._in_request and not self._messages:
@@ -200,7 +200,7 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def request_began(self) -> None:
-        """Note that the head of a request has arrived."""
+        """Mark the connection as busy: the head of a request has arrived."""
         self._in_request = True
         self._head_is_here()
         self._connections.busy(self)

@@ -35,7 +35,7 @@ ACCEPTED: Final = "gzip, deflate"
 
 
 class CodingError(Exception):
-    """A body is not what its Content-Encoding says, or not to its end."""
+    """A body is not in the coding that its Content-Encoding names, or it is cut short."""
 
 
 class RatioError(Exception):
@@ -120,7 +120,7 @@ class Unpacker:
     def _next_member(self, data: bytes) -> bytes:
         """Begin the next part of the body; return the bytes that belong to it."""
         if self._window == _GZIP:
-            # gzip itself passes over zeros behind the end
+            # gzip itself skips zeros behind the end
             data = data.lstrip(b"\0")
             if not data:
                 return data

@@ -50,7 +50,7 @@ class EventStream:
         await self.response.write(head.encode() + b"data: " + orjson.dumps(data) + b"\n\n")
 
     async def wait(self, changed: asyncio.Event) -> bool:
-        """Wait for a change; False if the API stops."""
+        """Wait for a change; return False if the API stops."""
         while not changed.is_set():
             if self._stopping.is_set():
                 return False

@@ -1,11 +1,13 @@
-"""Whom a browser takes this server for, and which pages may change something here.
+"""Refuses requests that name another server, and changes that pages of other sites ask for.
 
-A name that somebody else owns can be made to resolve to an address of this machine (DNS
-rebinding): a page under it would be of one origin with this API, and read all of it. So every
-request must name this server by an address that it has, or by a name that the settings list.
-And any page may let the browser send what needs no permission of the receiver, such as a form:
-a request that changes something is refused where the browser says that another site's page sent
-it. Programs send neither `Origin` nor `Sec-Fetch-Site`, and no page can leave them out.
+The owner of any name can make it resolve to an address of this machine (DNS rebinding). To a
+browser, pages under this name and this API would be of one origin, and the pages could read all of
+it. So every request must name this server by one of its addresses, or by a name that the settings
+list.
+
+And any page may make the browser send some requests without a permission of the receiver, such as
+a form. So a request that changes something is refused if the browser says that a page of another
+site sent it. Programs send neither `Origin` nor `Sec-Fetch-Site`, and no page can leave them out.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ class OwnHosts:
         self._names_with_any_port = {_LOCALHOST} | ({own.host} if own is not None else set())
 
     def include(self, host: Authority, reached_at: IpAddress | None) -> bool:
-        """Tell whether a request may name this server by this host.
+        """Return whether a request may name this server by this host.
 
         Args:
             host: the host that it names.
@@ -88,7 +90,7 @@ class OwnHosts:
 
 
 def is_of_this_machine(address: IpAddress) -> bool:
-    """Tell whether an address is one of this machine: nobody can bind to another one."""
+    """Return whether an address is one of this machine: nobody can bind to another one."""
     family = socket.AF_INET6 if isinstance(address, IPv6Address) else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

@@ -25,8 +25,8 @@ class LineTooLongError(RecordError):
 class LineSplitter:
     """Cuts chunks into lines; blank ones count, but are left out.
 
-    A line above the limit becomes an error by itself, with its beginning, and the next line is
-    read as if nothing had been.
+    A line above the limit becomes an error, with the beginning of the line. The next line is read
+    as usual.
     """
 
     def __init__(self, limit: int) -> None:
@@ -40,7 +40,7 @@ class LineSplitter:
         start = 0
         while True:
             if not (self._unfinished_line or self._skipping):
-                # space before a line is none of it; a million blank lines are passed over at once
+                # white space before a line does not count; many blank lines are skipped at once
                 match = _NOT_BLANK.search(chunk, start)
                 first = len(chunk) if match is None else match.start()
                 self._number += chunk.count(b"\n", start, first)

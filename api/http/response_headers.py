@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 SERVER: Final = "store-uptime"
-"""The name alone: a version tells an attacker what to try."""
+"""The header `Server`: the name alone, since a version would tell an attacker what to try."""
 
 
 async def complete_headers(_request: web.BaseRequest, response: web.StreamResponse) -> None:
@@ -20,7 +20,7 @@ async def complete_headers(_request: web.BaseRequest, response: web.StreamRespon
 
 def add_headers(response: web.StreamResponse) -> None:
     """Do what `complete_headers` does, for a response that no application prepares."""
-    # no browser takes figures for a page, and neither it nor a proxy keeps them
+    # a browser must not guess that figures are a page; neither it nor a proxy stores them
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
     response.headers[hdrs.SERVER] = SERVER

@@ -35,7 +35,7 @@ HEADERS: Final = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
-    # kept, and asked for again each time: after an update no page runs with yesterday's script
+    # stored by the browser, and checked at each use: after an update no page runs an old script
     "Cache-Control": "no-cache",
 }
 

@@ -42,7 +42,7 @@ class Schemas:
         self._reference_template = location + "{model}"
 
     def of(self, shape: Any) -> dict[str, Any]:
-        """Return the schema of a type: of one with a name a reference to it."""
+        """Return the schema of a type; for a type with a name, a reference to its schema."""
         schemas, rest = TypeAdapter.json_schemas(
             [(_KEY, "validation", TypeAdapter(shape))],
             ref_template=self._reference_template,

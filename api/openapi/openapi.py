@@ -34,7 +34,7 @@ error says when.
 
 
 class DescriptionError(Exception):
-    """Routes and descriptions do not belong together."""
+    """The routes of the application are not those that are described."""
 
 
 def openapi(app: web.Application, resources: Sequence[Resource]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ PROBLEM: Final = "application/problem+json"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header of an answer: what it tells, its shape, and whether it always comes."""
+    """A header of an answer: its description, its shape, and whether every answer has it."""
 
     text: str
     shape: Any = str
@@ -127,17 +127,17 @@ RETRY: Final = {
 
 
 def problem(text: str, *, retry: bool = False, shape: Any = Problem) -> Answer:
-    """Return an error, which says when to try again or not."""
+    """Return an answer that is an error; with `retry` it says when to try again."""
     return Answer(text, {PROBLEM: shape}, RETRY if retry else {})
 
 
 def unavailable(text: str, shape: Any = Problem) -> dict[int, Answer]:
-    """Return the answer of whatever needs Kafka or the workers, which may be away."""
+    """Return the answer of an operation that needs Kafka or the workers, if they are away."""
     return {503: problem(text, retry=True, shape=shape)}
 
 
 def body_problems(limit: str, shape: Any = Problem) -> dict[int, Answer]:
-    """Return the answers of whatever reads a body; `limit` tells what is too large."""
+    """Return the errors of an operation that reads a body; `limit` says how large it may be."""
     return {
         400: problem("The body is not JSON, or it ended early.", shape=shape),
         408: problem(

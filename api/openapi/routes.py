@@ -28,7 +28,7 @@ _FILES: Final = {
 
 _HEADERS: Final = {
     **HEADERS,
-    # the page needs no other host, and nothing may stand within it
+    # the page loads nothing from other hosts, and no other page may show it in a frame
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from api.fleet.badge_schemas import AWAY, PICTURE, WINDOW
+from api.fleet.badge_schemas import PICTURE, UNAVAILABLE, WINDOW
 from api.fleet.schemas import Counts, DataFreshness, LocalTime
 from api.fleet.state import State
 from api.openapi.operation import JSON, Answer, Operation, problem
@@ -88,17 +88,19 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         answers={
             200: Answer("The chosen stores.", {JSON: StatusPage}),
             404: _NO_PAGE,
-            **AWAY,
+            **UNAVAILABLE,
         }
     ),
-    ("GET", "/public/badges/fleet.svg"): Operation(answers={200: PICTURE, 404: _NO_PAGE, **AWAY}),
+    ("GET", "/public/badges/fleet.svg"): Operation(
+        answers={200: PICTURE, 404: _NO_PAGE, **UNAVAILABLE}
+    ),
     ("GET", "/public/badges/{store_id}.svg"): Operation(
         parameters=(STORE_ID, WINDOW),
         answers={
             200: PICTURE,
             404: problem("The store is not chosen, or there is no status page."),
             422: problem("The store id is not a UUID, or there is no such window."),
-            **AWAY,
+            **UNAVAILABLE,
         },
     ),
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from api.fleet.badge import covered_share, uptime_share
-from api.fleet.rendering import local_time, moment
+from api.fleet.rendering import instant_text, local_time
 from api.fleet.state import STATES
 from api.reports.rows import named_rows
 from stream_app.contracts.report_requests import FleetRequest
@@ -116,7 +116,7 @@ class PublicStatus:
         now = self._fleet.now()
         return {
             "title": TITLE,
-            "now": moment(now),
+            "now": instant_text(now),
             "freshness": self._fleet.freshness(),
             "counts": self._counts(known),
             "stores": [
@@ -156,8 +156,8 @@ class PublicStatus:
             "state": store.state,
             "timezone": store.timezone,
             "local_time": local_time(store.timezone, now),
-            "last_poll_at": moment(store.polled),
-            "open_changes_at": moment(store.opening_changes_at),
+            "last_poll_at": instant_text(store.polled),
+            "open_changes_at": instant_text(store.opening_changes_at),
             "open_changes_local": local_time(store.timezone, store.opening_changes_at),
             "uptime": {
                 "last_day": uptime_share(store.figures, "day"),

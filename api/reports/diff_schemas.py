@@ -11,7 +11,7 @@ from api.reports.diff import MAX_CHANGES
 from api.reports.schemas import REPORT_ID, UNKNOWN_REPORT
 from stream_app.contracts.fields import Count, Instant, ReportId, StoreId, closed
 
-# "is" is a word of the language: such a field needs this form
+# "is" is a keyword of Python: a type with such a field needs this form
 
 WasIs = TypedDict("WasIs", {"was": float | None, "is": float | None})
 """A figure in the report, and in the same report made now; null if it has no such row."""

@@ -126,7 +126,7 @@ async def _fleet_answer(
         await response.prepare(request)
         for chunk in chunks:
             await response.write(chunk)
-            # with a quick reader no write waits, and other requests need the loop too
+            # with a quick client no write waits, and other requests would not run
             await asyncio.sleep(0)
         await response.write_eof()
     finally:

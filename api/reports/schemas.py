@@ -203,7 +203,7 @@ _REQUESTED: Final = Answer(
 _UNPROCESSABLE: Final = problem(
     "The request cannot be used, or another request has used its Idempotency-Key."
 )
-_AWAY: Final = unavailable(
+_UNAVAILABLE: Final = unavailable(
     "The broker is out of reach, the workers are behind, or "
     f"{MAX_OPEN_REPORTS:,} reports are waiting already."
 )
@@ -217,7 +217,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             **body_problems(f"The body is larger than {MAX_BODY_BYTES:,} bytes."),
             **NO_STORE,
             422: _UNPROCESSABLE,
-            **_AWAY,
+            **_UNAVAILABLE,
         },
     ),
     ("POST", "/trigger_report"): Operation(
@@ -232,7 +232,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             **body_problems(f"The body is larger than {MAX_STORES_BYTES:,} bytes."),
             404: problem("Some of the stores are unknown; the first of them are named."),
             422: _UNPROCESSABLE,
-            **_AWAY,
+            **_UNAVAILABLE,
         },
     ),
     ("GET", "/get_report/{report_id}"): Operation(

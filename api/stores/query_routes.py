@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from api.fleet.rendering import last_poll, local_time, moment
+from api.fleet.rendering import instant_text, last_poll, local_time
 from api.http.query_params import instant_param, int_param
 from api.http.responses import json_response
 from api.http.services import service_of
@@ -37,9 +37,9 @@ async def summary(request: web.Request) -> web.Response:
         {
             "store_id": store.store_id,
             "state": store.state,
-            "open_changes_at": moment(store.opening_changes_at),
+            "open_changes_at": instant_text(store.opening_changes_at),
             "last_poll": last_poll(store),
-            "now": moment(now),
+            "now": instant_text(now),
             "local_time": local_time(store.timezone, now),
             "utc_offsets": utc_offsets(store.timezone, store.polled, now, store.opening_changes_at),
             "unknown_timezone": content.get("unknown_timezone"),

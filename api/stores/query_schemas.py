@@ -120,7 +120,7 @@ _SPAN: Final = (
         Instant,
     ),
 )
-_AWAY: Final = unavailable(
+_UNAVAILABLE: Final = unavailable(
     f"The broker is out of reach, or no worker answered within {QUERY_SECONDS:g} s."
 )
 _NO_SPAN: Final = problem(
@@ -135,7 +135,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             200: Answer("The store.", {JSON: Summary}),
             **NO_STORE,
             422: problem("The store id is not a UUID, or no poll of any store has come in yet."),
-            **_AWAY,
+            **_UNAVAILABLE,
         },
     ),
     ("GET", "/stores/{store_id}/timeline"): Operation(
@@ -144,7 +144,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             200: Answer("The intervals and the days.", {JSON: Timeline}),
             **NO_STORE,
             422: _NO_SPAN,
-            **_AWAY,
+            **_UNAVAILABLE,
         },
     ),
     ("GET", "/stores/{store_id}/incidents"): Operation(
@@ -171,7 +171,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             200: Answer("The incidents.", {JSON: IncidentsPage}),
             **NO_STORE,
             422: _NO_SPAN,
-            **_AWAY,
+            **_UNAVAILABLE,
         },
     ),
 }

@@ -96,7 +96,7 @@ STORE_ID: Final = Parameter("store_id", "path", "The store.", StoreId)
 NO_STORE: Final = {
     404: problem("The store is unknown: no poll, business hours or timezone names it.")
 }
-AWAY: Final = unavailable("The broker is out of reach, or the workers are behind.")
+UNAVAILABLE: Final = unavailable("The broker is out of reach, or the workers are behind.")
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
     ("PUT", "/stores/{store_id}/business_hours"): Operation(
@@ -129,7 +129,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
             200: Answer("The store.", {JSON: Store}),
             **NO_STORE,
             422: problem("The store id is not a UUID."),
-            **AWAY,
+            **UNAVAILABLE,
         },
     ),
     ("DELETE", "/stores/{store_id}"): Operation(
@@ -172,7 +172,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {
         answers={
             200: Answer("A page of ids.", {JSON: StoresPage}),
             422: problem("A parameter has a value that is not allowed."),
-            **AWAY,
+            **UNAVAILABLE,
         },
     ),
 }

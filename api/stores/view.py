@@ -79,7 +79,7 @@ _REMOVE: Final[dict[_Fact, str]] = {
     ),
 }
 
-_STANDS: Final = "(registered OR hours IS NOT NULL OR timezone IS NOT NULL)"
+_EXISTS: Final = "(registered OR hours IS NOT NULL OR timezone IS NOT NULL)"
 """The SQL condition for a row of a store that exists; a poll alone does not make a store."""
 
 _WRITE: Final[dict[_Fact, str]] = {
@@ -174,7 +174,7 @@ class StoreView:
     def exists(self, store_id: str) -> bool:
         """Return whether any input has named the store, as far as is known now."""
         rows = self._database.execute(
-            f"SELECT 1 FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
+            f"SELECT 1 FROM store WHERE store_id = ? AND {_EXISTS}",  # noqa: S608  ours
             (store_id,),
         )
         return rows.fetchone() is not None
@@ -182,7 +182,7 @@ class StoreView:
     def get(self, store_id: str) -> StoreEntry | None:
         """Return a store as it stands; None where it is unknown."""
         row = self._database.execute(
-            f"SELECT hours, timezone FROM store WHERE store_id = ? AND {_STANDS}",  # noqa: S608  ours
+            f"SELECT hours, timezone FROM store WHERE store_id = ? AND {_EXISTS}",  # noqa: S608  ours
             (store_id,),
         ).fetchone()
         if row is None:
@@ -194,7 +194,7 @@ class StoreView:
         """Return up to `limit` ids that begin with `prefix` and come behind `after`, in order."""
         rows = self._database.execute(
             "SELECT store_id FROM store WHERE store_id > ? AND store_id >= ? AND store_id < ?"  # noqa: S608  ours
-            f" AND {_STANDS} ORDER BY store_id LIMIT ?",
+            f" AND {_EXISTS} ORDER BY store_id LIMIT ?",
             (after, prefix, prefix + _BEHIND_HEXADECIMAL, limit),
         )
         return [store_id for (store_id,) in rows]
@@ -263,6 +263,6 @@ class StoreView:
 def drop_if_gone(database: sqlite3.Connection, store_id: str) -> None:
     """Delete the row of a store that does not exist any more and has no poll."""
     database.execute(
-        f"DELETE FROM store WHERE store_id = ? AND NOT {_STANDS} AND polled IS NULL",  # noqa: S608  ours
+        f"DELETE FROM store WHERE store_id = ? AND NOT {_EXISTS} AND polled IS NULL",  # noqa: S608  ours
         (store_id,),
     )

@@ -137,8 +137,8 @@ class Revision:
 
     def _is_newer_than(self, current: "Revision") -> bool:
         if self.latest_ms > current.latest_ms:
-            # true of no record that was read before: also where a topic was made anew, whose
-            # offsets begin at 0 again
+            # no record that was read before is later; it also holds for a topic that was made anew,
+            # whose offsets begin at 0 again
             return True
         if self.position <= current.position:
             # it was read before
@@ -148,9 +148,9 @@ class Revision:
         if current.forwarded_from is None:
             return False
         if self.forwarded_from[0] == current.forwarded_from[0]:
-            # of one partition the offsets decide, whatever its broker's clock did
+            # within one partition the offsets decide, whatever the broker's clock did
             return self.forwarded_from > current.forwarded_from
-        # of one millisecond: any rule will do that does not depend on the order of reading
+        # of two records of one millisecond any may count, if the order of reading has no influence
         return self.latest_ms == current.latest_ms and self.forwarded_from > current.forwarded_from
 
 

@@ -101,7 +101,7 @@ class AppliedOffsets:
             return
         topic_id = self._topic_ids.get(watermark.topic, watermark.topic_id)
         if watermark.topic_id not in (None, topic_id):
-            # of a topic that was deleted, or of one that we have not heard of yet
+            # it is of a topic that was deleted, or of one that this process does not know yet
             return
         self._last_heartbeat[partition] = self._monotonic()
         self._watermarks[partition] = watermark.joined(self._watermarks.get(partition))
@@ -109,7 +109,7 @@ class AppliedOffsets:
             self._notification = asyncio.create_task(self._notify())
 
     def set_topic_id(self, topic: str, topic_id: str) -> None:
-        """Count the watermarks of this topic from here on, and none of one that had its name.
+        """Count only the watermarks of this topic from now on, and none of an earlier topic.
 
         Args:
             topic: a source topic; others are ignored.
@@ -118,7 +118,7 @@ class AppliedOffsets:
         before = self._topic_ids.get(topic)
         self._topic_ids[topic] = topic_id
         for partition, watermark in list(self._watermarks.items()):
-            # one without an id is of an earlier version: it is of the topic that was there
+            # a watermark without an id is of an earlier version, and so of the earlier topic
             known = watermark.topic_id or before
             if partition.topic == topic and known not in (None, topic_id):
                 del self._watermarks[partition]
@@ -130,7 +130,7 @@ class AppliedOffsets:
 
     def unowned(self) -> list[TopicPartition]:
         """Return the partitions without an owner: their worker is down, or restores them."""
-        # what this process has not read yet may be a sign of life
+        # there may be heartbeats that this process has not read yet
         now = self._last_round_at
         return [
             partition
@@ -190,7 +190,7 @@ class AppliedOffsets:
             self._next_question = asyncio.create_task(self._ask_after(self._question))
             self._questions.add(self._next_question)
             self._next_question.add_done_callback(self._on_answer)
-        # it goes on for the others where one caller gives up
+        # the question goes on for the other callers if one of them gives up
         return await asyncio.shield(self._next_question)
 
     async def _ask_after(self, earlier: asyncio.Task[Any] | None) -> dict[TopicPartition, int]:
@@ -203,7 +203,7 @@ class AppliedOffsets:
     def _on_answer(self, question: asyncio.Task[Any]) -> None:
         self._questions.discard(question)
         if not question.cancelled():
-            # an error that nobody waits for any more is no news
+            # if nobody waits for it any more, asyncio must not complain about the error
             question.exception()
 
     def has_applied(self, end_offsets: Mapping[TopicPartition, int]) -> bool:
@@ -237,7 +237,7 @@ class AppliedOffsets:
         end_offsets = await self.source_end_offsets()
         for p, watermark in list(before.items()):
             if watermark.applied > end_offsets[p] and self._watermarks.get(p) is watermark:
-                # nobody applies what is not there yet: it is of a topic that was deleted
+                # a watermark beyond the end of the topic is of a topic that was deleted
                 del self._watermarks[p]
                 del before[p]
         if _reached(before, end_offsets):

@@ -23,7 +23,7 @@ _LEAVE_SECONDS: Final = 3.0
 
 
 async def leave_group(settings: Settings, instance_id: str) -> None:
-    """Give up a worker's place in the group, so that the others take over at once.
+    """Make a worker leave the group, so that the others take over at once.
 
     aiokafka's own way leaves out a member that is just joining again, as all are when several
     workers stop at once; such a member keeps its partitions until its session is over.

@@ -1,7 +1,7 @@
 """The login of clients to the broker of a data dir.
 
-It listens on the loopback address, where every user of the machine can reach it, so it lets in
-only who knows the password in the data dir, which this user alone can read. A broker that an
+It listens on the loopback address, where every user of the machine can reach it. So it accepts only
+clients that know the password in the data dir, which this user alone can read. A broker that an
 earlier version started, and that still runs, has none and asks nobody.
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 USER: Final = "store-uptime"
 
 PASSWORD_FILE: Final = "kafka/password"  # noqa: S105 - its place, not the password
-"""Written into the data dir when its broker is started, as long as none of its nodes runs."""
+"""The file of the password in a data dir; a start of the broker writes it if no node runs."""
 
 
 def read_password(data_dir: Path) -> str | None:

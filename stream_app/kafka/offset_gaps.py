@@ -1,4 +1,4 @@
-"""Inspects offsets that were not handed out: they have no record, or it was missed or deleted.
+"""Inspects offsets that no record was received for: it was missed or deleted, or never existed.
 
 Transaction markers, aborted transactions and records that compaction removed leave offsets
 without a record. Records that the log deleted before they were read leave such offsets too, and

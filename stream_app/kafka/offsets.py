@@ -1,9 +1,9 @@
-"""The end offsets of partitions, which no broker that was away may make too low.
+"""Reads the end offsets of partitions, so that a broker that was away cannot make them too low.
 
-A broker that was frozen, or cut off, takes itself for the leader for some milliseconds after it is
-back. It answers questions that have waited in its socket with the end that it knew, although
-another broker leads the partition since, and has acknowledged records. A report that believes such
-an answer misses them. So an answer counts only together with what the other brokers say:
+A broker that was frozen, or cut off, believes for some milliseconds after it is back that it is
+still the leader. It answers questions that have waited in its socket with the end that it knew,
+although another broker leads the partition since, and has acknowledged records. A report that
+believes such an answer misses them. So an answer counts only together with what the other brokers say:
 
 - the leader is asked with the epoch that the client knows, and refuses if its own is another one;
 - at the same time the other brokers are asked who leads. A record that is acknowledged under a
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 _LIMIT_SECONDS: Final = 40.0
-"""An end offset is asked for again and again for this long; callers have shorter limits."""
+"""Seconds for which an end offset is asked for again and again; callers have shorter limits."""
 
 _PATIENCE_SECONDS: Final = 1.0
-"""A silent broker is waited for this long before the others are asked who leads now."""
+"""Seconds to wait for a silent broker before the others are asked who leads now."""
 
 _RETRY_SECONDS: Final = 0.1
 """The pause before a question is asked again, while a leader is being elected."""

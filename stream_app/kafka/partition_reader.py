@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stream_app.settings import Settings
 
 READ_TIMEOUT_SECONDS: Final = 30.0
-"""A broker that returns none of the remaining records for this long is out of reach."""
+"""Seconds after which a broker that returns none of the remaining records is out of reach."""
 
 _FETCH_BYTES: Final = 1 << 20
 _POLL_MS: Final = 1000

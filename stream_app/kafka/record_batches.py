@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 MAX_UNPACKED_BYTES: Final = 64 << 20
-"""A batch that unpacks to more is not read."""
+"""Most bytes that a batch may unpack to; a larger one is not read."""
 
 CHUNK_RECORDS: Final = 10_000
 """Records of a batch that are handed out at once: a small batch may hold millions of empty ones."""

@@ -1,7 +1,7 @@
 """Reads what the brokers say of topics now: the id, the partitions and the replicas of each.
 
-A topic that is deleted and created again has the same name and another id (KIP-516). So what
-was noted of the one, an offset for instance, says nothing of the other.
+A topic that is deleted and created again has the same name and another id (KIP-516). So an offset
+of the old topic, for instance, has no meaning for the new one.
 """
 
 from __future__ import annotations

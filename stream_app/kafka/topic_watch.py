@@ -36,10 +36,10 @@ CHECK_EVERY_SECONDS: Final = 60.0
 """Time between two checks of the settings while nothing is wrong."""
 
 RECHECK_SECONDS: Final = 5.0
-"""The same while something is wrong, so that a process is ready soon after it was put right."""
+"""Time between two checks while something is wrong: a process is ready soon after its repair."""
 
 PATIENCE_SECONDS: Final = 10.0
-"""A broker that does not answer for this long is asked again later."""
+"""Seconds after which a broker that does not answer is asked again later."""
 
 
 class TopicWatch:
@@ -138,7 +138,7 @@ class TopicWatch:
         self._log_once(self._in_words(rights))
 
     def _apply_ids(self, topics: Mapping[str, TopicDescription]) -> bool:
-        """Note the ids; return True if a topic was created again."""
+        """Record the ids; return True if a topic was created again."""
         anew = False
         for name, topic in topics.items():
             before = self._ids.get(name)
@@ -180,5 +180,5 @@ class TopicWatch:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self.ask()
         except (KafkaError, TimeoutError) as error:
-            # that the brokers are lost is said once, by BrokerMonitor
+            # BrokerMonitor logs once that the brokers are lost
             log.debug("the topics cannot be looked at now: %r", error)

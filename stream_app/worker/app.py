@@ -86,7 +86,7 @@ SESSION_SECONDS: Final = 10.0
 HEARTBEAT_SECONDS: Final = 0.5
 """Seconds between two heartbeats of a worker to the group.
 
-A worker hears of a rebalance with its next heartbeat: until then nobody owns what moves.
+A worker hears of a rebalance with its next heartbeat. Until then partitions that move are unowned.
 """
 
 _CONSUMED: Final = frozenset(spec.name for spec in CONSUMED_TOPICS)
@@ -99,7 +99,7 @@ class UptimeApp(faust.App):
 
     Attributes:
         parts: the parts of the worker that the app uses.
-        leave: gives this worker's place in the group up.
+        leave: makes this worker leave the group.
         on_fatal_error: ends this worker.
         exit_watchdog: makes sure that it ends.
     """
@@ -161,7 +161,7 @@ class UptimeApp(faust.App):
 
 
 class NoTables(TableManager):
-    """Faust's manager of its own tables, of which there are none: nothing to wait for."""
+    """Faust's manager of tables, for an app without tables: nothing waits for them."""
 
     async def on_start(self) -> None:
         """Start without Faust's pause of a second for tables that register late."""
@@ -176,7 +176,7 @@ class Service(Protocol):
         """Start; it may return before everything runs."""
 
     async def stop(self) -> None:
-        """Stop, also where starting failed."""
+        """Stop, also if starting has failed."""
 
 
 class Services:

@@ -66,10 +66,10 @@ STATUS_SECONDS: Final = 0.5
 """Seconds between two publications of the progress of restores."""
 
 STREAMS_SECONDS: Final = 60.0
-"""Faust resumes its streams right after an assignment; later than this it never does."""
+"""Seconds after an assignment within which Faust resumes its streams; later it never does."""
 
 _LAST_POSITIONS_SECONDS: Final = 2.0
-"""A rebalance waits no longer for the last source positions: they save reading, no more."""
+"""Seconds that a rebalance waits for the last source positions, which only save reading."""
 
 _RETRY_SECONDS: Final = 0.5
 _CONTESTED_SECONDS: Final = 3.0

@@ -181,7 +181,7 @@ class UptimeConsumer(Consumer):
         transport: Faust's.
         commit_tracker: tracks the events of the agents.
         assignor: shares the partitions out in the group.
-        leave: gives this worker's place in the group up; called in the consumer's thread.
+        leave: makes this worker leave the group; called in the consumer's thread.
         on_drained: called when nothing is in flight any more, before partitions are revoked.
         arguments: Faust's own.
     """

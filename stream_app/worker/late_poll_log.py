@@ -16,7 +16,7 @@ EVERY_SECONDS: Final = 60.0
 
 
 class LatePollLog:
-    """Counts between two lines, since a file of old polls may bring thousands of such records.
+    """Counts late polls between two lines: a file of old polls may bring thousands of records.
 
     Args:
         monotonic: a clock in seconds that never goes back.

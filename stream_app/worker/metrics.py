@@ -39,7 +39,7 @@ RemovalReason = Literal["damaged", "diverged", "ahead", "no_checkpoint", "incomp
 """The reason why a partition's database is removed and restored from its changelog:
 
 - `damaged`: RocksDB found a block that it cannot read.
-- `diverged`: the last record that the database shares with its changelog is another one there.
+- `diverged`: the changelog has another record at the last offset that the database has applied.
 - `ahead`: the database is at an offset that its changelog has not reached.
 - `no_checkpoint`: the database does not say up to which record it agrees with its changelog.
 - `incomplete`: the records between its checkpoint and the end cannot all be accounted for.

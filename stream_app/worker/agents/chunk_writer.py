@@ -326,7 +326,7 @@ class ChunkWriter:
                 ((record, _),) = records
                 result.rejected.append((record, _reason(record, error)))
                 return
-            # one of them is to blame: the others are applied
+            # one of them causes the error: the others are applied
             for one in records:
                 self._apply_store(polls_of_records(of_store.store_id, [one]), result)
             return

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 def append_time_of(message: Any) -> int:
     """Return the broker's time of the message in µs: the same however often it is delivered."""
-    # seconds in a float are a hair below some milliseconds: cut off, they would be 1 µs early
+    # a float of seconds may be slightly too small: without rounding it would be a millisecond early
     append_time: int = round(message.timestamp * 1000) * 1000
     return append_time
 

@@ -325,7 +325,7 @@ class _AscendingReader:
 
 
 def _scan_options() -> rocksdict.ReadOptions:
-    """Return read options by which a scan does not drive the blocks of other reads out."""
+    """Return read options with which a scan leaves the blocks of other reads in the cache."""
     options = rocksdict.ReadOptions()
     options.fill_cache(False)
     return options

@@ -229,7 +229,7 @@ async def test_filters_and_pages_choose_the_stores(harness: Harness) -> None:
         store(n) for n in (4, 5, 6)
     ]
     assert (await harness.view.page(FleetQuery(limit=3)))[0] == 10
-    assert harness.view.zones() == ["America/Chicago", "Europe/Paris"]
+    assert harness.view.timezones() == ["America/Chicago", "Europe/Paris"]
 
 
 async def test_only_changed_stores_are_reported(harness: Harness) -> None:
@@ -362,7 +362,7 @@ async def test_counts_and_first_pages_cost_no_more_where_there_are_more_stores(
 
     async def measure_all() -> list[int]:
         harness.view.counts()
-        harness.view.zones()
+        harness.view.timezones()
         totals = []
         for query in (
             *(FleetQuery(sort=sort, limit=20) for sort in pages_module.SORTS),
@@ -468,7 +468,7 @@ async def test_counts_agree_with_the_stores_after_any_changes(harness: Harness) 
             assert row.state == (opened or ("up" if row.active else "down"))
             counted[row.state] += 1
         assert harness.view.counts() == {**counted, "total": len(stores)}
-        assert harness.view.zones() == sorted({row.timezone for row in stores})
+        assert harness.view.timezones() == sorted({row.timezone for row in stores})
 
 
 async def test_new_stores_are_evaluated_without_a_request(harness: Harness) -> None:
@@ -502,7 +502,7 @@ async def test_a_removed_store_leaves_counts_and_pages_and_is_reported(harness: 
 
     assert harness.view.drain_changes() == ([store(0)], False)
     assert harness.view.counts() == {"up": 1, "down": 0, "unknown": 0, "closed": 0, "total": 1}
-    assert harness.view.zones() == ["America/Chicago"]
+    assert harness.view.timezones() == ["America/Chicago"]
     assert list(await harness.states(NOON)) == [store(1)]
 
     harness.poll(store(0), NOON - MINUTE, active=False)
