@@ -197,7 +197,7 @@ class Sends:
             self.pending.append(sent)
         return sent
 
-    def arrive(self, *positions: int) -> None:
+    def acknowledge(self, *positions: int) -> None:
         """Acknowledge the records at these positions, or all of them if there is none."""
         for sent in [self.pending[p] for p in positions] or list(self.pending):
             if not sent.done():
@@ -501,7 +501,7 @@ class Sent:
     headers: Sequence[tuple[str, bytes]] = ()
     at_once: bool = False
 
-    def arrive(self, offset: int = 0) -> None:
+    def acknowledge(self, offset: int = 0) -> None:
         self.future.set_result(BatchMetadata(offset, NOW))
 
 
@@ -529,7 +529,7 @@ class FakeBatches(BatchProducer):
         sent = Sent(topic, value, key, partition, future, headers, at_once)
         self.sent.append(sent)
         if self.at_once:
-            sent.arrive(len(self.sent) - 1)
+            sent.acknowledge(len(self.sent) - 1)
         return FakeBatch(sent.future)
 
     async def wait_for_capacity(self, topic: str, partition: int, most: int) -> None:

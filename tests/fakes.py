@@ -150,7 +150,7 @@ class FakeGateway(Gateway, ReportService, Readiness):
         rows: rows of complete reports of many stores by report id: the chunks of each part.
         rows_of_every_report: the rows of a report that is not in `rows`.
         open: number of open reports; None if `reports` has all of them.
-        trouble_now: the reason why reports cannot be answered now; None if they can.
+        not_ready_reason: the reason why reports cannot be answered now; None if they can.
         error: raised by every call that needs the broker.
         started: number of calls of `start`.
         stopped: number of calls of `stop`.
@@ -174,7 +174,7 @@ class FakeGateway(Gateway, ReportService, Readiness):
         self.rows: dict[str, list[list[bytes]]] = {}
         self.rows_of_every_report: list[list[bytes]] = []
         self.open: int | None = None
-        self.trouble_now: str | None = None
+        self.not_ready_reason: str | None = None
         self.error: BaseException | None = None
         self.started = 0
         self.stopped = 0
@@ -262,7 +262,7 @@ class FakeGateway(Gateway, ReportService, Readiness):
         await self.fleet_service.stop()
 
     async def unavailable_reason(self) -> str | None:
-        return self.trouble_now
+        return self.not_ready_reason
 
     async def request_report(self, request: ReportRequestRecord, *, query: bool = False) -> None:
         self._answer()

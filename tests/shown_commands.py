@@ -27,7 +27,7 @@ _FENCE: Final = re.compile(
     flags=re.MULTILINE | re.DOTALL,
 )
 _MEANT: Final = re.compile(
-    r"(?P<stop>after Ctrl-C)?(?:, )?(?P<stays>keeps running)?"
+    r"(?P<stop>after Ctrl-C)?(?:, )?(?P<keeps_running>keeps running)?"
     r"|exit code (?P<code>[0-9]+)"
     r"|not run, (?P<reason>.+)"
 )
@@ -40,8 +40,8 @@ class Block:
     Attributes:
         line: line number of its first command in the page.
         text: the commands.
-        promised: the output in the page; None if the page shows none.
-        stays: True if it runs until Ctrl-C.
+        expected_output: the output in the page; None if the page shows none.
+        keeps_running: True if it runs until Ctrl-C.
         stops_earlier: True if Ctrl-C ends earlier blocks first.
         exit_code: expected exit code of the last command.
         not_run: the reason why a test cannot run it; empty if it can.
@@ -49,8 +49,8 @@ class Block:
 
     line: int
     text: str
-    promised: str | None = None
-    stays: bool = False
+    expected_output: str | None = None
+    keeps_running: bool = False
     stops_earlier: bool = False
     exit_code: int = 0
     not_run: str = ""
@@ -66,21 +66,21 @@ def blocks_of(page: Path) -> list[Block]:
             assert not fence["meant"], f"{page}: only a bash block is run: {fence[0]}"
             continue
         following = fences[number + 1] if number + 1 < len(fences) else None
-        promised = None
+        expected_output = None
         if (
             following is not None
             and following["language"] == "text"
             and not re.search(r"^#", text[fence.end() : following.start()], flags=re.MULTILINE)
         ):
-            promised = following["text"]
+            expected_output = following["text"]
         meant = _MEANT.fullmatch(fence["meant"] or "")
         assert meant is not None, f"{page}: what does {fence['meant']!r} mean?"
         blocks.append(
             Block(
                 line=text.count("\n", 0, fence.start("text")) + 1,
                 text=fence["text"],
-                promised=promised,
-                stays=meant["stays"] is not None,
+                expected_output=expected_output,
+                keeps_running=meant["keeps_running"] is not None,
                 stops_earlier=meant["stop"] is not None,
                 exit_code=int(meant["code"] or 0),
                 not_run=meant["reason"] or "",
@@ -99,10 +99,10 @@ def make_checkout(folder: Path, *further: str) -> None:
     (folder / ".venv/.set-up").touch()
 
 
-def pattern_of(promised: str) -> str:
+def pattern_of(expected_output: str) -> str:
     """Make a regular expression of the output in a page: whole lines, in their order."""
     lines = []
-    for line in promised.splitlines():
+    for line in expected_output.splitlines():
         if line.strip() == "...":
             lines.append(r"(?:.*\n)*?")
         else:

@@ -47,14 +47,14 @@ ZONES = (
 )
 
 
-def moment(instant: int) -> datetime:
+def datetime_of(instant: int) -> datetime:
     """Return the aware datetime of an instant."""
     return EPOCH + timedelta(microseconds=instant)
 
 
 def offset_at(timezone_name: str, instant: int) -> int:
     """Return the offset of a timezone from UTC in µs, as datetime and pytz compute it."""
-    offset = moment(instant).astimezone(pytz.timezone(timezone_name)).utcoffset()
+    offset = datetime_of(instant).astimezone(pytz.timezone(timezone_name)).utcoffset()
     assert offset is not None
     return offset // timedelta(microseconds=1)
 

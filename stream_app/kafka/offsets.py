@@ -3,7 +3,8 @@
 A broker that was frozen, or cut off, believes for some milliseconds after it is back that it is
 still the leader. It answers questions that have waited in its socket with the end that it knew,
 although another broker leads the partition since, and has acknowledged records. A report that
-believes such an answer misses them. So an answer counts only together with what the other brokers say:
+believes such an answer misses them. So an answer counts only together with those of the other
+brokers:
 
 - the leader is asked with the epoch that the client knows, and refuses if its own is another one;
 - at the same time the other brokers are asked who leads. A record that is acknowledged under a

@@ -43,7 +43,7 @@ ENDED_BY_CTRL_C: Final = (0, 130, -signal.SIGINT)
 
 
 def starts_the_product(page: Path) -> bool:
-    return any(block.stays and not block.not_run for block in blocks_of(page))
+    return any(block.keeps_running and not block.not_run for block in blocks_of(page))
 
 
 def name_of(page: Path) -> str:
@@ -69,7 +69,9 @@ def test_a_page_for_a_product_that_runs(page: Path, demo: Reader) -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """Start the demo, and return a reader in its folder."""
     with Reader(tmp_path_factory.mktemp("demo")) as reader:
-        block = Block(0, "make demo KEEP=1\n", "...\n[...] the API stays up ...\n", stays=True)
+        block = Block(
+            0, "make demo KEEP=1\n", "...\n[...] the API stays up ...\n", keeps_running=True
+        )
         reader.type_block(block, ROOT / "README.md")
         yield reader
 
@@ -106,10 +108,10 @@ class Reader:
         place = f"{name_of(page)}:{block.line}"
         text = block.text.replace("REPORT_ID", self._report_id or "REPORT_ID")
         terminal = _Terminal(self._with_ports(text), self._folder, self._environment)
-        if block.stays:
+        if block.keeps_running:
             self._running.append(terminal)
-            promised = block.promised or "...\nready at ...\n"
-            terminal.wait_for(pattern_of(self._with_ports(promised)), place)
+            expected_output = block.expected_output or "...\nready at ...\n"
+            terminal.wait_for(pattern_of(self._with_ports(expected_output)), place)
         else:
             code = terminal.end()
             assert code == block.exit_code, f"{place}: ended with {code}:\n{terminal.text}"
@@ -119,11 +121,11 @@ class Reader:
 
     def _check(self, block: Block, printed: str, place: str) -> None:
         refused = re.findall(r"^HTTP/1\.1 [45].*", printed, re.M)
-        assert not refused or refused[0] in (block.promised or ""), f"{place}: {printed}"
-        if block.promised is not None:
-            promised = self._with_ports(block.promised)
-            assert re.fullmatch(pattern_of(promised), printed.replace("\r", "")), (
-                f"{place} promises\n{promised}\nand prints\n{printed}"
+        assert not refused or refused[0] in (block.expected_output or ""), f"{place}: {printed}"
+        if block.expected_output is not None:
+            expected_output = self._with_ports(block.expected_output)
+            assert re.fullmatch(pattern_of(expected_output), printed.replace("\r", "")), (
+                f"{place} promises\n{expected_output}\nand prints\n{printed}"
             )
 
     def _with_ports(self, text: str) -> str:

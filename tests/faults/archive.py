@@ -76,7 +76,7 @@ async def make_archive(
     known, ledger = make_stores(stores, seed), Ledger()
     randomness = random.Random(seed)
     async with deployment(data_dir, workers=1) as product:
-        await _send_hours_and_zones(product.settings, known, ledger)
+        await _send_hours_and_timezones(product.settings, known, ledger)
         while await _changelog_records(product.settings) < records:
             await _send_polls(product.settings, known, ledger, randomness)
             # the polls must be applied before the next round: a worker writes those that wait
@@ -98,15 +98,17 @@ async def make_archive(
     return Archive(data_dir, tuple(known), ledger, restore_seconds)
 
 
-async def _send_hours_and_zones(
+async def _send_hours_and_timezones(
     settings: Settings, stores: Sequence[Store], ledger: Ledger
 ) -> None:
     async with producer(settings, linger_ms=20) as kafka:
         for store in stores:
             key = store.id.encode()
-            if store.zone is not None:
-                await kafka.send(STORE_TIMEZONES.name, encode_timezone(store.id, store.zone), key)
-                ledger.zones[store.id] = store.zone
+            if store.timezone is not None:
+                await kafka.send(
+                    STORE_TIMEZONES.name, encode_timezone(store.id, store.timezone), key
+                )
+                ledger.timezones[store.id] = store.timezone
             if store.hours is not None:
                 await kafka.send(
                     STORE_BUSINESS_HOURS.name, encode_hours(store.id, store.hours), key

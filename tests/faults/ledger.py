@@ -35,7 +35,7 @@ class Ledger:
     acknowledged: defaultdict[str, set[Poll]] = field(default_factory=lambda: defaultdict(set))
     sent: defaultdict[str, set[Poll]] = field(default_factory=lambda: defaultdict(set))
     hours: dict[str, Hours] = field(default_factory=dict)
-    zones: dict[str, str] = field(default_factory=dict)
+    timezones: dict[str, str] = field(default_factory=dict)
     in_flight: int = 0
 
     def add_sent(self, store_id: str, polls: Iterable[Poll]) -> None:
@@ -72,7 +72,7 @@ class Ledger:
         """
         minutes = walk(
             self.hours.get(store.id, []),
-            self.zones.get(store.id),
+            self.timezones.get(store.id),
             list(self.acknowledged[store.id]),
             store.reference,
         )
@@ -85,7 +85,7 @@ class Ledger:
                 **public_figures(
                     count(
                         self.hours.get(store.id, []),
-                        self.zones.get(store.id),
+                        self.timezones.get(store.id),
                         self.acknowledged[store.id],
                         store.reference,
                     )

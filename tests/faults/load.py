@@ -18,7 +18,7 @@ from stream_app.contracts.stores import encode_timezone
 from stream_app.contracts.topics import STORE_BUSINESS_HOURS, STORE_STATUS, STORE_TIMEZONES
 from stream_app.kafka.clients import connection, producer
 from tests.faults.patience import RenewedProducer
-from tests.faults.stores import other_hours, other_zone
+from tests.faults.stores import other_hours, other_timezone
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -66,8 +66,8 @@ class Load:
         """Send the first facts of new stores; from now on all senders send polls of them."""
         async with self._our_producer() as kafka:
             for store in stores:
-                if store.zone is not None:
-                    await self._change_zone(kafka, store, store.zone)
+                if store.timezone is not None:
+                    await self._change_timezone(kafka, store, store.timezone)
                 if store.hours is not None:
                     await self._change_hours(kafka, store, store.hours)
             await asyncio.gather(*(self._send_batch(kafka, store, 40) for store in stores))
@@ -151,7 +151,7 @@ class Load:
             while not self._stopping.is_set():
                 store = self._randomness.choice(self._stores)
                 if self._randomness.random() < 0.5:
-                    await self._change_zone(kafka, store, other_zone(self._randomness))
+                    await self._change_timezone(kafka, store, other_timezone(self._randomness))
                 else:
                     await self._change_hours(kafka, store, other_hours(self._randomness))
                 await asyncio.sleep(_PAUSE)
@@ -230,12 +230,14 @@ class Load:
         await _send_until_acknowledged(send)
         self._ledger.add_acknowledged(store.id, polls)
 
-    async def _change_zone(self, kafka: RenewedProducer, store: Store, zone: str) -> None:
-        value = encode_timezone(store.id, zone)
+    async def _change_timezone(
+        self, kafka: RenewedProducer, store: Store, timezone_name: str
+    ) -> None:
+        value = encode_timezone(store.id, timezone_name)
         await _send_until_acknowledged(
             lambda: kafka.send_and_wait(STORE_TIMEZONES.name, value, store.id.encode())
         )
-        self._ledger.zones[store.id] = zone
+        self._ledger.timezones[store.id] = timezone_name
 
     async def _change_hours(self, kafka: RenewedProducer, store: Store, hours: Hours) -> None:
         value = encode_hours(store.id, hours)

@@ -24,7 +24,7 @@ _LOOKBACK = timedelta(hours=1)
 
 def count(
     hours: Hours,
-    zone: str | None,
+    timezone: str | None,
     polls: Iterable[tuple[datetime, str]],
     reference: datetime,
     *,
@@ -38,7 +38,7 @@ def count(
 
     Args:
         hours: rows as in the file; a store without rows is always open.
-        zone: the name of the timezone; the default is used in place of None or an unknown name.
+        timezone: the name of the timezone; the default is used in place of None or an unknown name.
         polls: instants and statuses in any order.
         reference: the time at which the windows end.
         default_timezone: the timezone of stores that have none.
@@ -49,7 +49,9 @@ def count(
         if oldest <= instant <= reference and known.get(instant) != "inactive":
             known[instant] = status
     sums = _open_minutes(
-        zone if zone in pytz.all_timezones_set else default_timezone, tuple(hours), reference
+        timezone if timezone in pytz.all_timezones_set else default_timezone,
+        tuple(hours),
+        reference,
     )
     instants = sorted(known)
     # the minutes from each poll to the reference time, the newest poll last
@@ -67,9 +69,9 @@ def count(
 
 
 @lru_cache(maxsize=1024)
-def _open_minutes(zone: str, hours: tuple[Any, ...], reference: datetime) -> list[int]:
+def _open_minutes(timezone: str, hours: tuple[Any, ...], reference: datetime) -> list[int]:
     """Return sums: item N is how many of the N minutes before the reference time are open."""
     opening = [(day, _time_of_day(start), _time_of_day(end)) for day, start, end in hours]
-    minutes = _minutes_back(zone, reference)
+    minutes = _minutes_back(timezone, reference)
     is_open = (_is_open(opening, day, clock) for _, day, clock in minutes)
     return list(accumulate(is_open, initial=0))

@@ -69,7 +69,7 @@ class Soak:
         reference = datetime.now(UTC).replace(second=0, microsecond=0)
         self._stores = [
             # the same seed gives the same stores; their reference time is now
-            Store(store.id, reference, store.zone, store.hours)
+            Store(store.id, reference, store.timezone, store.hours)
             for store in make_stores(arguments.stores, arguments.seed)
         ]
         self._ledger = Ledger()

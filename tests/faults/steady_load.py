@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import aiohttp
 
 from tests.faults.load import post_until_accepted
-from tests.faults.stores import other_hours, other_zone
+from tests.faults.stores import other_hours, other_timezone
 
 if TYPE_CHECKING:
     import random
@@ -65,8 +65,8 @@ class SteadyLoad:
         """Send the hours, the timezone and one poll of every store."""
         async with self._http() as self._client:
             for store in self._stores:
-                if store.zone is not None:
-                    await self._put_zone(store, store.zone)
+                if store.timezone is not None:
+                    await self._put_timezone(store, store.timezone)
                 if store.hours is not None:
                     await self._put_hours(store, store.hours)
             await self._post_many([(store, self._some_poll(store)) for store in self._stores])
@@ -151,15 +151,15 @@ class SteadyLoad:
         while not self._stopping.is_set():
             store = self._randomness.choice(self._stores)
             if self._randomness.random() < 0.5:
-                await self._put_zone(store, other_zone(self._randomness))
+                await self._put_timezone(store, other_timezone(self._randomness))
             else:
                 await self._put_hours(store, other_hours(self._randomness))
             await asyncio.sleep(_CHANGE_SECONDS)
 
-    async def _put_zone(self, store: Store, zone: str) -> None:
-        path, body = f"/stores/{store.id}/timezone", {"timezone_str": zone}
+    async def _put_timezone(self, store: Store, timezone: str) -> None:
+        path, body = f"/stores/{store.id}/timezone", {"timezone_str": timezone}
         await post_until_accepted(lambda: self._client.put(path, json=body))
-        self._ledger.zones[store.id] = zone
+        self._ledger.timezones[store.id] = timezone
 
     async def _put_hours(self, store: Store, hours: list[tuple[int, str, str]]) -> None:
         path, body = f"/stores/{store.id}/business_hours", {"hours": hours}

@@ -45,13 +45,13 @@ class Store:
     Attributes:
         id: the UUID.
         reference: the reference time of its reports.
-        zone: the first timezone; None if none is sent at the beginning.
+        timezone: the first timezone; None if none is sent at the beginning.
         hours: the first hours; None if none are sent at the beginning.
     """
 
     id: str
     reference: datetime
-    zone: str | None
+    timezone: str | None
     hours: Hours | None
 
     def some_instant(self, randomness: random.Random) -> datetime:
@@ -64,12 +64,12 @@ def make_stores(count: int, seed: int) -> list[Store]:
     randomness = random.Random(seed)
     stores = []
     for number in range(count):
-        zone, reference = _CLOCKS[number % len(_CLOCKS)]
+        timezone, reference = _CLOCKS[number % len(_CLOCKS)]
         stores.append(
             Store(
                 id=str(uuid.UUID(int=randomness.getrandbits(128), version=4)),
                 reference=datetime.fromisoformat(reference).replace(tzinfo=UTC),
-                zone=zone,
+                timezone=timezone,
                 hours=_HOURS[number // len(_CLOCKS) % len(_HOURS)],
             )
         )
@@ -81,6 +81,6 @@ def other_hours(randomness: random.Random) -> Hours:
     return randomness.choice([hours for hours in _HOURS if hours is not None])
 
 
-def other_zone(randomness: random.Random) -> str:
+def other_timezone(randomness: random.Random) -> str:
     """Choose a new timezone for a store."""
-    return randomness.choice([zone for zone, _ in _CLOCKS if zone is not None])
+    return randomness.choice([timezone for timezone, _ in _CLOCKS if timezone is not None])

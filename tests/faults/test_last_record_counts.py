@@ -85,10 +85,10 @@ class Clients:
         self, store_id: str, fact: Fact, partition: int, headers: Iterable[tuple[str, bytes]] = ()
     ) -> None:
         """Send hours and timezone to a partition."""
-        closes, zone = fact
+        closes, timezone = fact
         for spec, value in (
             (STORE_BUSINESS_HOURS, encode_hours(store_id, [(0, "09:00", closes)])),
-            (STORE_TIMEZONES, encode_timezone(store_id, zone)),
+            (STORE_TIMEZONES, encode_timezone(store_id, timezone)),
         ):
             await self._producer.send_and_wait(
                 spec.name, value, store_id.encode(), partition=partition, headers=list(headers)
@@ -96,10 +96,10 @@ class Clients:
 
     async def put(self, store_id: str, fact: Fact) -> None:
         """Send hours and timezone over HTTP."""
-        closes, zone = fact
+        closes, timezone = fact
         for path, body in (
             ("business_hours", {"hours": [[0, "09:00", closes]]}),
-            ("timezone", {"timezone": zone}),
+            ("timezone", {"timezone": timezone}),
         ):
             answer = await self.http.request("PUT", f"/stores/{store_id}/{path}", json=body)
             assert answer[0] == 202, answer
@@ -122,14 +122,14 @@ class Clients:
             zip(expected, await asyncio.gather(*map(self.report, expected)), strict=True)
         )
         lines = []
-        for store_id, (closes, zone) in expected.items():
+        for store_id, (closes, timezone) in expected.items():
             report = reports[store_id]
-            if zone == "UTC" and report["uptime_last_day"] != HOURS_OPEN[closes]:
+            if timezone == "UTC" and report["uptime_last_day"] != HOURS_OPEN[closes]:
                 lines.append(f"{store_id}: {report['uptime_last_day']} hours open")
             hours = [[0, "09:00", closes]]
             _, view = await self.http.request("GET", f"/stores/{store_id}")
             for name, answer in (("report", report), ("view", view)):
-                if (answer["business_hours"], answer["timezone"]) != (hours, zone):
+                if (answer["business_hours"], answer["timezone"]) != (hours, timezone):
                     lines.append(
                         f"{name} {store_id}: {answer['business_hours']} {answer['timezone']}"
                     )
@@ -357,9 +357,9 @@ async def last_appended(settings: Settings, stores: set[str]) -> dict[str, Fact]
         sent = [record for record in await read_records(settings, spec) if not record.headers]
         for record in sorted(sent, key=lambda record: _append_order(record, settings)):
             facts[record.key.decode()] = orjson.loads(record.value)
-    hours, zones = newest
+    hours, timezones = newest
     return {
-        store_id: (hours[store_id]["hours"][0][2], zones[store_id]["timezone_str"])
+        store_id: (hours[store_id]["hours"][0][2], timezones[store_id]["timezone_str"])
         for store_id in stores
     }
 

@@ -134,7 +134,7 @@ async def test_polls_ahead_of_the_clock_are_rejected_and_move_no_reference_time(
         assert all("ahead of the clock" in dead_letter.reason for dead_letter in dead_letters)
 
 
-ZONES: Final = {
+TIMEZONES: Final = {
     "America/Chicago": ("2024-03-10T07:59:00", "2024-03-10T08:30:00", "2024-11-03T07:00:18"),
     "Australia/Lord_Howe": ("2024-04-06T15:15:00", "2024-10-05T15:45:00"),
     "Pacific/Apia": ("2011-12-30T12:00:00", "2012-01-02T00:00:00"),
@@ -161,7 +161,7 @@ async def test_clock_changes_and_unknown_timezones(tmp_path: Path) -> None:
     requests: list[tuple[str, str, Hours, Polls, datetime]] = []
     async with deployment(tmp_path, workers=2) as product, Client(product.address) as client:
         async with RecordSink(product.settings) as sink:
-            for zone, texts in ZONES.items():
+            for timezone, texts in TIMEZONES.items():
                 for hours in HOURS:
                     store_id = str(uuid.uuid4())
                     references = [datetime.fromisoformat(t).replace(tzinfo=UTC) for t in texts]
@@ -174,24 +174,26 @@ async def test_clock_changes_and_unknown_timezones(tmp_path: Path) -> None:
                     ]
                     batch = [(microseconds(instant), up == "active") for instant, up in polls]
                     key = store_id.encode()
-                    await sink.send(STORE_TIMEZONES, key, encode_timezone(store_id, zone))
+                    await sink.send(STORE_TIMEZONES, key, encode_timezone(store_id, timezone))
                     await sink.send(STORE_BUSINESS_HOURS, key, encode_hours(store_id, hours))
                     await sink.send(STORE_STATUS, key, encode_poll_batch(store_id, batch))
-                    requests += [(store_id, zone, hours, polls, at) for at in references]
+                    requests += [(store_id, timezone, hours, polls, at) for at in references]
 
         places = asyncio.Semaphore(16)
 
         async def difference(
-            store_id: str, zone: str, hours: Hours, polls: Polls, at: datetime
+            store_id: str, timezone: str, hours: Hours, polls: Polls, at: datetime
         ) -> str | None:
             async with places:
                 status, content = await client.wait_until_finished(
                     await client.trigger_at(store_id, at)
                 )
             assert status == "complete", content
-            expected = public_figures(walk(hours, zone, polls, at))
+            expected = public_figures(walk(hours, timezone, polls, at))
             shown = {figure: content[figure] for figure in expected}
-            return None if shown == expected else f"{zone!r} {hours} {at}: {shown} not {expected}"
+            return (
+                None if shown == expected else f"{timezone!r} {hours} {at}: {shown} not {expected}"
+            )
 
         differences = await asyncio.gather(*(difference(*each) for each in requests))
     assert len(differences) > 60
@@ -202,4 +204,4 @@ async def test_timezones_change_while_the_load_runs(faulty: UnderLoad) -> None:
     """The load changes hours and timezones all the time; the last record of each store counts."""
     async with faulty("18: clock changes, unknown zones and changes of both", workers=2) as scene:
         await scene.load.wait_until_acknowledged(1500)
-        assert len(set(scene.ledger.zones.values())) > 3
+        assert len(set(scene.ledger.timezones.values())) > 3

@@ -36,7 +36,7 @@ pytestmark = [
 
 STORES = 30
 ROUNDS = 16
-ZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney")
+TIMEZONES = ("Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney")
 
 
 @dataclass
@@ -53,7 +53,7 @@ class Writer:
         )
     )
     polls: list[tuple[datetime, str]] = field(default_factory=list)
-    zone: str | None = None
+    timezone: str | None = None
     rounds: int = 0
 
     async def write(self) -> None:
@@ -73,11 +73,11 @@ class Writer:
             await ways[(number + self.seed) % len(ways)](fields)
             self.polls.append(poll)
             if number % 5 == 4:
-                zone = randomness.choice(ZONES)
+                timezone = randomness.choice(TIMEZONES)
                 await self._request(
-                    "PUT", f"/stores/{self.id}/timezone", json={"timezone_str": zone}
+                    "PUT", f"/stores/{self.id}/timezone", json={"timezone_str": timezone}
                 )
-                self.zone = zone
+                self.timezone = timezone
             await self._read(poll[0] + timedelta(seconds=30))
             self.rounds += 1
 
@@ -111,9 +111,9 @@ class Writer:
             # while workers change, a report may fail at its deadline; the reason names it
             assert "within the deadline" in content["reason"], content
         assert content["polls_counted"] == len(self.polls), (content, self.polls)
-        assert content["timezone"] == (self.zone or "America/Chicago")
+        assert content["timezone"] == (self.timezone or "America/Chicago")
         if self.rounds % 4 == 3:
-            expected = public_figures(walk([], self.zone, self.polls, reference))
+            expected = public_figures(walk([], self.timezone, self.polls, reference))
             assert {name: content[name] for name in expected} == expected
 
 

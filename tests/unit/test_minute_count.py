@@ -18,8 +18,8 @@ def test_the_expected_figures_of_many_stores_are_those_of_the_walk(seed: int) ->
     for store in stores:
         if store.hours is not None:
             ledger.hours[store.id] = store.hours
-        if store.zone is not None:
-            ledger.zones[store.id] = store.zone
+        if store.timezone is not None:
+            ledger.timezones[store.id] = store.timezone
         for _ in range(randomness.randint(0, 40)):
             instant = store.some_instant(randomness)
             if randomness.random() < 0.5:

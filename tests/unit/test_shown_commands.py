@@ -28,11 +28,11 @@ def test_each_block_has_its_expected_output(page: Path) -> None:
         "<!-- block: not run, it costs money -->\n```bash\nsix\n```\n"
     )
     assert blocks_of(page) == [
-        Block(4, "one\n", promised="1\n"),
-        Block(15, "two\n", stays=True),
+        Block(4, "one\n", expected_output="1\n"),
+        Block(15, "two\n", keeps_running=True),
         Block(20, "three\n", exit_code=3),
         Block(32, "    four\n"),
-        Block(37, "five\n", stays=True, stops_earlier=True),
+        Block(37, "five\n", keeps_running=True, stops_earlier=True),
         Block(41, "six\n", not_run="it costs money"),
     ]
 
@@ -47,7 +47,7 @@ def test_an_unknown_comment_of_a_block_is_an_error(page: Path, options: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("promised", "printed", "matches"),
+    ("expected_output", "printed", "matches"),
     [
         ("a\nb\n", "a\nb\n", True),
         ("a\nb\n", "a\nc\n", False),
@@ -63,6 +63,6 @@ def test_an_unknown_comment_of_a_block_is_an_error(page: Path, options: str) -> 
     ],
 )
 def test_output_matches_the_promised_text_or_differs(
-    promised: str, printed: str, matches: bool
+    expected_output: str, printed: str, matches: bool
 ) -> None:
-    assert (re.fullmatch(pattern_of(promised), printed) is not None) == matches
+    assert (re.fullmatch(pattern_of(expected_output), printed) is not None) == matches

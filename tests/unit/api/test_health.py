@@ -15,7 +15,7 @@ async def test_the_api_is_alive_even_without_a_broker(
     client: TestClient, gateway: FakeGateway
 ) -> None:
     gateway.error = BrokerUnavailableError("no Kafka broker answers")
-    gateway.trouble_now = "the Kafka broker is out of reach"
+    gateway.not_ready_reason = "the Kafka broker is out of reach"
     response = await client.get("/healthz")
     assert response.status == HTTPStatus.OK
     assert await response.json() == {"status": "ok"}
@@ -30,7 +30,7 @@ async def test_the_api_is_ready(client: TestClient) -> None:
 async def test_an_api_that_is_not_ready_says_why_and_when_to_ask_again(
     client: TestClient, gateway: FakeGateway
 ) -> None:
-    gateway.trouble_now = "24 source partitions have no worker now"
+    gateway.not_ready_reason = "24 source partitions have no worker now"
     response = await client.get("/readyz")
     detail = await problem_of(response, HTTPStatus.SERVICE_UNAVAILABLE)
     assert detail == "24 source partitions have no worker now"

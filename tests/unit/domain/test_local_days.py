@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stream_app.domain.local_days import is_whole_day, local_days
 from stream_app.domain.timestamps import DAY, HOUR, parse_instant
 from stream_app.domain.timezones import resolve_timezone
-from tests.strategies import clock_changes, moment, timezone_names
+from tests.strategies import clock_changes, datetime_of, timezone_names
 
 
 @st.composite
@@ -49,7 +49,7 @@ def test_every_instant_is_in_the_day_that_its_clock_shows(
         if any(first <= instant < last for first, last in parts)
     ]
 
-    assert day == moment(instant).astimezone(pytz.timezone(name)).date()
+    assert day == datetime_of(instant).astimezone(pytz.timezone(name)).date()
 
 
 @given(spans())

@@ -18,7 +18,7 @@ from stream_app.domain.timestamps import DAY, HOUR, MINUTE
 from stream_app.domain.uptime import StoreStates
 from tests import minute_walk
 from tests.plain_figures import plain_rows
-from tests.strategies import Case, cases, moment
+from tests.strategies import Case, cases, datetime_of
 from tests.unit.domain.product import facts_in
 
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ def test_the_rows_of_many_stores_are_the_minute_walk_of_each(fleet: Fleet) -> No
                 minute_walk.walk(
                     case.rows,
                     case.timezone_name,
-                    [(moment(at), "active" if on else "inactive") for at, on in case.polls],
-                    moment(fleet.reference),
+                    [(datetime_of(at), "active" if on else "inactive") for at, on in case.polls],
+                    datetime_of(fleet.reference),
                     default_status="active" if default_active else "inactive",
                 )
             )

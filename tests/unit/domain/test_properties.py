@@ -13,7 +13,7 @@ from stream_app.domain.report import csv_text
 from stream_app.domain.timestamps import DAY, HOUR, MINUTE, WEEK
 from stream_app.domain.timezones import resolve_timezone
 from tests import minute_walk
-from tests.strategies import LOOKBACK, Case, cases, moment
+from tests.strategies import LOOKBACK, Case, cases, datetime_of
 from tests.unit.domain.product import by_column, figures, public_row, week_of
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def test_the_closed_form_is_the_minute_walk(case: Case) -> None:
     walked = minute_walk.walk(
         case.rows,
         case.timezone_name,
-        [(moment(t), "active" if active else "INACTIVE") for t, active in case.polls],
-        moment(case.reference),
+        [(datetime_of(t), "active" if active else "INACTIVE") for t, active in case.polls],
+        datetime_of(case.reference),
         default_status="active" if case.default_active else "inactive",
     )
 

@@ -55,7 +55,7 @@ async def test_a_future_is_done_when_the_record_is_acknowledged(
     stored = await publisher.publish_report_event(ReportEvent(str(UUID(int=1)), "running", 5))
     assert not stored.done()
 
-    batches.sent[0].arrive()
+    batches.sent[0].acknowledge()
 
     assert stored.done()
 
@@ -119,7 +119,7 @@ async def test_a_watermark_waits_until_the_stores_that_it_covers_are_registered(
     assert registration.key == store_in(0).encode()
 
     batches.at_once = True
-    registration.arrive()
+    registration.acknowledge()
     await publication
 
     (watermark,) = batches.to(WATERMARKS.name)
@@ -148,7 +148,7 @@ async def test_a_store_that_comes_while_a_watermark_waits_does_not_delay_it(
     publisher.register_stores([UUID(store_in(0, 1)).bytes])
 
     batches.at_once = True
-    batches.sent[0].arrive()
+    batches.sent[0].acknowledge()
     await publication
 
     assert len(batches.to(WATERMARKS.name)) == 1
@@ -209,10 +209,10 @@ async def test_watermarks_are_published_when_the_broker_holds_all_of_them(
     )
     await settle()
 
-    batches.sent[1].arrive()
+    batches.sent[1].acknowledge()
     await settle()
     assert not publishing.done()
-    batches.sent[0].arrive()
+    batches.sent[0].acknowledge()
     await publishing
 
 

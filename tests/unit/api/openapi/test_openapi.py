@@ -292,7 +292,7 @@ CALLS = [
     Call("GET /badges/fleet.svg", 503, AWAY),
     Call("GET /healthz", 200, {}),
     Call("GET /readyz", 200, {}),
-    Call("GET /readyz", 503, {"trouble_now": "no worker"}),
+    Call("GET /readyz", 503, {"not_ready_reason": "no worker"}),
     Call("GET /metrics", 200, {}),
     Call("GET /openapi.json", 200, {}),
     Call("GET /asyncapi.json", 200, {}),

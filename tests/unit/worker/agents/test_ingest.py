@@ -100,10 +100,10 @@ async def test_an_event_is_acknowledged_when_all_its_writes_are_in_the_changelog
     assert harness.facts.writes[1:] == [(0, bucket_key(KEY, WARM)), (0, bucket_key(KEY, HOT))]
     assert len(harness.facts.sends.pending) == 2
     assert second.acks == 0
-    harness.facts.sends.arrive(1)
+    harness.facts.sends.acknowledge(1)
     await settle()
     assert second.acks == 0
-    harness.facts.sends.arrive(0)
+    harness.facts.sends.acknowledge(0)
     await settle()
     assert second.acks == 1
 
@@ -113,7 +113,7 @@ async def test_the_next_event_does_not_wait_for_the_one_before(harness: Harness)
     other = encode_poll_batch(store_in(0, 1), [(NOW, True)])
 
     first, second = await harness.deliver(GOOD, other)
-    harness.facts.sends.arrive(1)
+    harness.facts.sends.acknowledge(1)
     await settle()
 
     assert (first.acks, second.acks) == (0, 1)
@@ -194,7 +194,7 @@ async def test_the_event_of_a_rejected_record_is_acknowledged_when_its_dead_lett
 
     (event,) = await harness.deliver(b"{")
     assert event.acks == 0
-    harness.publisher.sends.arrive()
+    harness.publisher.sends.acknowledge()
     await settle()
 
     assert event.acks == 1
@@ -228,10 +228,10 @@ async def test_a_partly_bad_batch_waits_for_its_writes_and_for_its_dead_letter(
     harness.facts.sends.at_once = harness.publisher.sends.at_once = False
     (event,) = await harness.deliver(orjson.dumps({"store_id": STORE, "polls": [[NOW, 1], 7]}))
 
-    harness.facts.sends.arrive()
+    harness.facts.sends.acknowledge()
     await settle()
     assert event.acks == 0
-    harness.publisher.sends.arrive()
+    harness.publisher.sends.acknowledge()
     await settle()
 
     assert event.acks == 1
@@ -379,17 +379,17 @@ async def test_a_chunk_counts_as_applied_when_its_forwarded_records_are_acknowle
     ]
     assert harness.owned_partitions.partitions[0].applied("store-status") == 0
     assert chunk.acks == 0
-    harness.publisher.sends.arrive()
+    harness.publisher.sends.acknowledge()
     await settle()
     assert harness.owned_partitions.partitions[0].applied("store-status") == 4
     assert chunk.acks == 1
 
 
 async def test_the_last_timezone_of_a_store_in_a_chunk_wins(harness: Harness) -> None:
-    zones = ["UTC", "Asia/Gaza", "Europe/Paris"]
+    timezones = ["UTC", "Asia/Gaza", "Europe/Paris"]
 
     await harness.run(
-        chunk_of(*(encode_timezone(STORE, name) for name in zones), topic=STORE_TIMEZONES.name),
+        chunk_of(*(encode_timezone(STORE, name) for name in timezones), topic=STORE_TIMEZONES.name),
         spec=STORE_TIMEZONES,
     )
 
@@ -448,14 +448,14 @@ async def test_many_records_are_forwarded_at_once_and_count_when_they_are_acknow
     assert harness.owned_partitions.partitions[0].applied("store-status") == 0
     assert (first.acks, second.acks, good.acks) == (0, 0, 1)
 
-    harness.publisher.sends.arrive(1)
+    harness.publisher.sends.acknowledge(1)
     await settle()
     assert harness.owned_partitions.completed[1:] == [(0, "store-status", 1)]
     assert (first.acks, second.acks) == (0, 1)
     # the event before it is still in flight: no offset behind that event may be committed
     assert harness.commit_tracker.offset(STATUS_0) == 0
 
-    harness.publisher.sends.arrive()
+    harness.publisher.sends.acknowledge()
     await settle()
     assert (first.acks, second.acks) == (1, 1)
     assert harness.commit_tracker.offset(STATUS_0) == 3

@@ -127,10 +127,10 @@ async def test_an_event_is_acknowledged_when_its_result_is_stored(harness: Harne
 
     (event,) = await harness.request(request(reference_time=NOW))
     assert harness.statuses() == ["running", "complete"]
-    harness.publisher.sends.arrive(0)
+    harness.publisher.sends.acknowledge(0)
     await settle()
     assert event.acks == 0
-    harness.publisher.sends.arrive(1)
+    harness.publisher.sends.acknowledge(1)
     await settle()
 
     assert event.acks == 1
@@ -383,7 +383,7 @@ async def test_a_request_whose_partition_is_revoked_is_sent_again_with_its_time(
     assert (again.topic, again.partition, again.key) == (REPORT_REQUESTS.name, 0, STORE)
     assert decode_request(again.value) == request(reference_time=NOW - DAY, requested_at=NOW)
     assert event.acks == 0
-    harness.publisher.sends.arrive()
+    harness.publisher.sends.acknowledge()
     await settle()
     assert event.acks == 1
     assert harness.statuses() == ["running"]
@@ -469,7 +469,7 @@ async def test_a_request_that_cannot_be_read_becomes_a_dead_letter(harness: Harn
     assert dead_letter.reason == "report_id is missing"
     assert harness.publisher.reports == []
     assert event.acks == 0
-    harness.publisher.sends.arrive()
+    harness.publisher.sends.acknowledge()
     await settle()
     assert event.acks == 1
 
@@ -490,10 +490,10 @@ async def test_the_report_of_an_invalid_request_fails_if_its_id_can_be_read(
     (event,) = await harness.request(orjson.dumps(content))
 
     assert harness.reason() == harness.publisher.dead_letters[0].reason
-    harness.publisher.sends.arrive(0)
+    harness.publisher.sends.acknowledge(0)
     await settle()
     assert event.acks == 0
-    harness.publisher.sends.arrive(1)
+    harness.publisher.sends.acknowledge(1)
     await settle()
     assert event.acks == 1
 

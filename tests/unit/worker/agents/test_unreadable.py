@@ -67,7 +67,7 @@ async def test_an_unreadable_source_batch_is_a_dead_letter_before_anything_is_co
     assert dead_letter_key(dead_letter) == f"{spec.name}/0/4/9".encode()
     assert harness.commit_tracker.offset(TopicPartition(spec.name, 0)) == 4
 
-    harness.publisher.sends.arrive()
+    harness.publisher.sends.acknowledge()
     await settle()
     assert harness.commit_tracker.offset(TopicPartition(spec.name, 0)) == 10
     assert [event.acks for event in events] == [1]
@@ -76,18 +76,18 @@ async def test_an_unreadable_source_batch_is_a_dead_letter_before_anything_is_co
 
 async def test_the_records_around_an_unreadable_batch_are_applied() -> None:
     harness = Harness(dict.fromkeys(range(PARTITIONS), ()))
-    zones = STORE_TIMEZONES
+    timezones = STORE_TIMEZONES
     events = events_from(
-        zones,
-        good(zones, 3, encode_timezone(STORE, "UTC")),
-        unreadable(zones, 4, 9),
-        good(zones, 10, encode_timezone(STORE, "Asia/Tokyo")),
+        timezones,
+        good(timezones, 3, encode_timezone(STORE, "UTC")),
+        unreadable(timezones, 4, 9),
+        good(timezones, 10, encode_timezone(STORE, "Asia/Tokyo")),
     )
-    await harness.run(*events, spec=zones)
+    await harness.run(*events, spec=timezones)
     assert [decode_fact(value)[1] for value in harness.facts.content.values()] == [b"Asia/Tokyo"]
     assert len(harness.publisher.dead_letters) == 1
-    assert harness.commit_tracker.offset(TopicPartition(zones.name, 0)) == 11
-    assert harness.owned_partitions.partitions[0].applied(zones.name) == 11
+    assert harness.commit_tracker.offset(TopicPartition(timezones.name, 0)) == 11
+    assert harness.owned_partitions.partitions[0].applied(timezones.name) == 11
 
     polls = events_from(STORE_STATUS, unreadable(STORE_STATUS, 0, 0), good(STORE_STATUS, 1, POLL))
     await harness.run(*polls)

@@ -89,7 +89,7 @@ class Harness:
     def checkpoint(self, partition: int = 0) -> Checkpoint:
         return self.databases[partition].checkpoint
 
-    async def arrive(self, position: int, offset: int) -> None:
+    async def acknowledge(self, position: int, offset: int) -> None:
         """Acknowledge a write at an offset; if it is the first, the database ends just before."""
         sent = self.producer.sent[position]
         assert sent.partition is not None
@@ -98,7 +98,7 @@ class Harness:
         await self.arrive_at(position, offset)
 
     async def arrive_at(self, position: int, offset: int) -> None:
-        self.producer.sent[position].arrive(offset)
+        self.producer.sent[position].acknowledge(offset)
         await settle()
 
     async def fail(self, position: int, error: Exception) -> None:
@@ -139,7 +139,7 @@ async def test_a_write_is_seen_at_once_and_stored_when_it_is_acknowledged(
     assert harness.facts.unacknowledged == 1
     assert not batch.sent.done()
 
-    await harness.arrive(0, offset=12)
+    await harness.acknowledge(0, offset=12)
 
     assert batch.sent.done()
     assert harness.content() == {b"k": b"v"}
@@ -162,10 +162,10 @@ async def test_two_writes_of_a_key_are_stored_in_order_and_the_last_is_seen(
     harness.opened[0].put(b"k", b"second")
     assert harness.opened[0].get(b"k") == b"second"
 
-    await harness.arrive(0, offset=1)
+    await harness.acknowledge(0, offset=1)
     assert harness.opened[0].get(b"k") == b"second"
     assert harness.content() == {b"k": b"first"}
-    await harness.arrive(1, offset=2)
+    await harness.acknowledge(1, offset=2)
 
     assert harness.content() == {b"k": b"second"}
     assert harness.opened[0].get(b"k") == b"second"
@@ -227,7 +227,7 @@ async def test_a_scan_loses_nothing_that_is_acknowledged_while_it_lasts(harness:
     assert next(scan) == (b"1", [b"stored"])
 
     # it leaves the overlay, and the iterator does not see it in the database
-    await harness.arrive(0, offset=3)
+    await harness.acknowledge(0, offset=3)
     assert harness.overlay() == {}
 
     assert next(scan) == (b"2", [b"in flight"])
@@ -277,7 +277,7 @@ async def test_after_a_failed_write_nothing_more_is_stored(harness: Harness) -> 
 
     await harness.fail(0, OSError("no answer in time"))
     await harness.arrive_at(1, 0)
-    await harness.arrive(2, offset=5)
+    await harness.acknowledge(2, offset=5)
 
     assert harness.content() == {}
     assert harness.checkpoint() == START
@@ -352,12 +352,12 @@ async def test_the_checkpoint_is_behind_the_last_record_that_is_stored(harness: 
     harness.opened[1].put(b"d", b"v")
     assert harness.checkpoint() == START
 
-    await harness.arrive(0, offset=10)
+    await harness.acknowledge(0, offset=10)
     assert harness.checkpoint() == checkpoint_after(10, b"a", b"v")
-    await harness.arrive(1, offset=11)
+    await harness.acknowledge(1, offset=11)
     assert harness.checkpoint() == checkpoint_after(11, b"b", b"v")
     assert harness.checkpoint(1) == START
-    await harness.arrive(3, offset=4)
+    await harness.acknowledge(3, offset=4)
 
     assert harness.checkpoint().next_offset == 12
     assert harness.checkpoint(1).next_offset == 5
@@ -383,10 +383,10 @@ async def test_a_write_acknowledged_after_revoking_is_left_to_the_next_owner(
 ) -> None:
     harness.opened[0].put(b"a", b"v")
     harness.opened[0].put(b"b", b"v")
-    await harness.arrive(0, offset=10)
+    await harness.acknowledge(0, offset=10)
 
     harness.facts.revoke(0)
-    await harness.arrive(1, offset=11)
+    await harness.acknowledge(1, offset=11)
 
     assert harness.content() == {b"a": b"v"}
     assert harness.checkpoint().next_offset == 11
@@ -403,7 +403,7 @@ async def test_a_write_in_flight_from_before_a_claim_is_not_read_after_it(
 
     harness.open()
     assert harness.opened[0].get(b"k") == b"restored"
-    await harness.arrive(0, offset=10)
+    await harness.acknowledge(0, offset=10)
 
     assert harness.opened[0].get(b"k") == b"restored"
     assert harness.content() == {b"k": b"restored"}
@@ -484,7 +484,7 @@ async def test_a_write_that_does_not_follow_the_database_in_the_changelog_is_not
 ) -> None:
     """Another program's record is between the two, or the broker does not say the offset."""
     harness.opened[0].put(b"a", b"1")
-    await harness.arrive(0, offset=11)
+    await harness.acknowledge(0, offset=11)
     harness.opened[0].put(b"b", b"2")
     harness.opened[0].put(b"c", b"3")
 
@@ -501,7 +501,7 @@ async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_acknowle
     harness: Harness,
 ) -> None:
     harness.opened[0].put(b"k", b"v")
-    await harness.arrive(0, 0)
+    await harness.acknowledge(0, 0)
     harness.opened[0].put(b"k", None)
     assert harness.producer.sent[1].value is None
     assert harness.opened[0].get(b"k") is None
@@ -510,10 +510,10 @@ async def test_a_deleted_key_is_gone_at_once_and_from_the_database_when_acknowle
     # the key is written and deleted again before either write is acknowledged
     harness.opened[0].put(b"k", b"w")
     harness.opened[0].put(b"k", None)
-    await harness.arrive(1, 1)
+    await harness.acknowledge(1, 1)
     assert (harness.opened[0].get(b"k"), harness.content()) == (None, {})
-    await harness.arrive(2, 2)
+    await harness.acknowledge(2, 2)
     assert (harness.opened[0].get(b"k"), harness.content()) == (None, {b"k": b"w"})
-    await harness.arrive(3, 3)
+    await harness.acknowledge(3, 3)
     assert (harness.opened[0].get(b"k"), harness.content(), harness.overlay()) == (None, {}, {})
     assert harness.checkpoint() == checkpoint_after(3, b"k", None)

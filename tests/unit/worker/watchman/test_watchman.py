@@ -115,7 +115,7 @@ class Product:
         value = encode_fact(Revision.of(record), encode_rows(rows))
         self.facts.content[0, store_key(store) + HOURS_TAG] = value
 
-    def zone(self, store: str, name: str) -> None:
+    def timezone(self, store: str, name: str) -> None:
         record = self.append_applied(STORE_TIMEZONES.name, encode_timezone(store, name))
         value = encode_fact(Revision.of(record), name.encode())
         self.facts.content[0, store_key(store) + TIMEZONE_TAG] = value
@@ -131,7 +131,9 @@ class Product:
             if self.random.random() < 0.05:
                 self.hours(self.random.choice(STORES), HOURS[: self.random.randrange(8)])
             if self.random.random() < 0.05:
-                self.zone(self.random.choice(STORES), self.random.choice(["Asia/Tokyo", "Nowhere"]))
+                self.timezone(
+                    self.random.choice(STORES), self.random.choice(["Asia/Tokyo", "Nowhere"])
+                )
 
     async def watch(self, rounds: int = 1) -> None:
         for _ in range(rounds):
@@ -238,7 +240,7 @@ async def test_hours_that_an_older_record_replaced_are_found(errors: list[str]) 
 async def test_a_zone_that_is_not_that_of_the_topic_is_found(errors: list[str]) -> None:
     product = Product()
     product.live(30)
-    product.zone(STORES[2], "Europe/Paris")
+    product.timezone(STORES[2], "Europe/Paris")
     product.facts.content[0, store_key(STORES[2]) + TIMEZONE_TAG] = b"Asia/Tokyo"
     await product.watch()
     assert product.outcomes() == (2, 1, 0)
@@ -250,7 +252,7 @@ async def test_an_older_record_that_was_forwarded_late_is_no_difference(errors: 
     product.live(30)
     older = RecordOrigin(product.now // 1000, 3, 7)
     product.now += HOUR
-    product.zone(STORES[2], "Europe/Paris")
+    product.timezone(STORES[2], "Europe/Paris")
     header = (ORIGIN_HEADER, encode_origin(older))
     value = encode_timezone(STORES[2], "Asia/Tokyo")
     product.append_applied(STORE_TIMEZONES.name, value, headers=(header,))
@@ -264,7 +266,7 @@ async def test_topics_that_were_made_anew_make_no_difference(errors: list[str]) 
     product.live(24 * 9)
     for store in STORES:
         product.hours(store, HOURS)
-        product.zone(store, "Asia/Tokyo")
+        product.timezone(store, "Asia/Tokyo")
     product.topics.records.clear()
     product.partition.offset_trackers = {
         t: OffsetTracker(0) for t in product.partition.offset_trackers
