@@ -19,9 +19,9 @@ def instant_text(instant: int | None) -> str | None:
 
 def last_poll(store: StoreState) -> dict[str, str] | None:
     """Return the newest poll of a store, or None where there is none."""
-    if store.polled is None:
+    if store.polled_at is None:
         return None
-    return {"status": status_name(store.active), "timestamp_utc": format_instant(store.polled)}
+    return {"status": status_name(store.active), "timestamp_utc": format_instant(store.polled_at)}
 
 
 def local_time(timezone: str, now: int | None) -> str | None:

@@ -78,7 +78,7 @@ def _event(changes: FleetChanges) -> dict[str, Any]:
             for store in fleet.stores
         ],
         "removed": changes.removed,
-        "more": changes.more,
+        "more": changes.more_changed,
         "figures_at": instant_text(fleet.figures_at),
         "freshness": fleet.freshness,
     }

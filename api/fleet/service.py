@@ -61,32 +61,32 @@ class Watcher:
         store_id: the only store of interest; None for all.
         changed: an event that is set when there is a change.
         stores: the ids of stores that changed since the last drain.
-        more: whether more stores changed than `stores` may name.
+        more_changed: whether more stores changed than `stores` may name.
     """
 
     store_id: str | None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     stores: dict[str, None] = field(default_factory=dict)
-    more: bool = False
+    more_changed: bool = False
 
-    def add_changes(self, store_ids: list[str], *, more: bool) -> None:
+    def add_changes(self, store_ids: list[str], *, more_changed: bool) -> None:
         """Add changes to those that the watcher has not drained yet."""
         if self.store_id is not None:
-            more = False
+            more_changed = False
             store_ids = [self.store_id] if self.store_id in store_ids else []
         for store_id in store_ids:
             if store_id not in self.stores and len(self.stores) >= MAX_CHANGES:
-                more = True
+                more_changed = True
                 break
             self.stores[store_id] = None
-        self.more |= more
-        if store_ids or more:
+        self.more_changed |= more_changed
+        if store_ids or more_changed:
             self.changed.set()
 
     def drain_changes(self) -> tuple[list[str], bool]:
         """Return what changed since the last call, and whether more did."""
-        stores, more = list(self.stores), self.more
-        self.stores, self.more = {}, False
+        stores, more = list(self.stores), self.more_changed
+        self.stores, self.more_changed = {}, False
         return stores, more
 
 
@@ -135,12 +135,12 @@ class FleetChanges:
     Attributes:
         snapshot: the stores that changed, as they are now.
         removed: the ids of stores that changed and do not exist any more, in order.
-        more: whether more stores changed than one event may name.
+        more_changed: whether more stores changed than one event may name.
     """
 
     snapshot: FleetSnapshot
     removed: list[str]
-    more: bool
+    more_changed: bool
 
 
 class FleetService:
@@ -334,7 +334,7 @@ class FleetService:
         await self._advanced()
         changed, more = self._view.drain_changes()
         for watcher in self._watchers:
-            watcher.add_changes(changed, more=more)
+            watcher.add_changes(changed, more_changed=more)
         self._notify_of_freshness()
         if any(watcher.store_id is None for watcher in self._watchers):
             self._renew_figures()
@@ -399,4 +399,4 @@ class FleetService:
         await self._view.set_figures(named_rows(document, parts))
         self.figures_at = now
         for watcher in self._watchers:
-            watcher.add_changes([], more=True)
+            watcher.add_changes([], more_changed=True)

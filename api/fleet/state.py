@@ -38,7 +38,7 @@ class StoreState:
         store_id: the store.
         state: up, down, unknown or closed.
         timezone: the timezone that applies.
-        polled: the time of its newest poll, µs; None if there is no poll.
+        polled_at: the time of its newest poll, µs; None if there is no poll.
         active: whether that poll is active.
         opening_changes_at: the time at which it next opens or closes, µs; None if it never does.
         figures: the figures of its last report in this process, by name; None before the first.
@@ -47,7 +47,7 @@ class StoreState:
     store_id: str
     state: State
     timezone: str
-    polled: int | None
+    polled_at: int | None
     active: bool
     opening_changes_at: int | None
     figures: dict[str, Any] | None

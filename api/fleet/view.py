@@ -313,7 +313,7 @@ def _store_now(row: tuple[Any, ...]) -> StoreState:
         store_id=store_id,
         state=STATES[rank],
         timezone=timezone,
-        polled=polled,
+        polled_at=polled,
         active=bool(active),
         opening_changes_at=opening_changes_at,
         figures=None if figures is None else orjson.loads(figures),

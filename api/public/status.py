@@ -156,7 +156,7 @@ class PublicStatus:
             "state": store.state,
             "timezone": store.timezone,
             "local_time": local_time(store.timezone, now),
-            "last_poll_at": instant_text(store.polled),
+            "last_poll_at": instant_text(store.polled_at),
             "open_changes_at": instant_text(store.opening_changes_at),
             "open_changes_local": local_time(store.timezone, store.opening_changes_at),
             "uptime": {

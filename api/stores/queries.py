@@ -43,12 +43,12 @@ class IncidentPage:
     Attributes:
         content: the worker's answer.
         incidents: the incidents of the page, the newest one first.
-        more: whether older incidents come after the page.
+        has_more: whether older incidents come after the page.
     """
 
     content: dict[str, Any]
     incidents: list[dict[str, Any]]
-    more: bool
+    has_more: bool
 
 
 class StoreQueries:
@@ -149,7 +149,7 @@ class StoreQueries:
             for incident in content["incidents"]
             if before is None or parse_instant(incident["start"]) < before
         ]
-        return IncidentPage(content, older[:limit], more=len(older) > limit)
+        return IncidentPage(content, older[:limit], has_more=len(older) > limit)
 
     async def state_if_known(self, store_id: str) -> StoreState | None:
         """Return the state of a store; None if there is no answer, such as before the first poll.

@@ -41,7 +41,9 @@ async def summary(request: web.Request) -> web.Response:
             "last_poll": last_poll(store),
             "now": instant_text(now),
             "local_time": local_time(store.timezone, now),
-            "utc_offsets": utc_offsets(store.timezone, store.polled, now, store.opening_changes_at),
+            "utc_offsets": utc_offsets(
+                store.timezone, store.polled_at, now, store.opening_changes_at
+            ),
             "unknown_timezone": content.get("unknown_timezone"),
             **_named(content, SUMMARY_FIELDS),
         }
@@ -87,7 +89,7 @@ async def incidents(request: web.Request) -> web.Response:
 
 
 def _next_page(request: web.Request, page: IncidentPage, limit: int) -> str | None:
-    if not page.more:
+    if not page.has_more:
         return None
     query = {"from": page.content["start"], "to": page.content["end"], "limit": str(limit)}
     return str(request.rel_url.with_query({**query, "after": page.incidents[-1]["start"]}))

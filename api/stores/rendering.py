@@ -49,7 +49,7 @@ def page_content(page: StorePage, prefix: str, limit: int) -> dict[str, Any]:
         limit: the largest number of ids on a page.
     """
     following = None
-    if page.more:
+    if page.has_more:
         query = {"prefix": prefix} if prefix else {}
         following = "/stores?" + urlencode({**query, "limit": limit, "after": page.store_ids[-1]})
     return {"store_ids": page.store_ids, "next": following}

@@ -23,7 +23,7 @@ class StorePage:
     """A page of store ids, and whether more ids come after it."""
 
     store_ids: list[str]
-    more: bool
+    has_more: bool
 
 
 class StoreService:
@@ -129,7 +129,7 @@ class StoreService:
         await self._read()
         # one more id than the page has says whether there is a next page
         store_ids = self._view.page(prefix, after, limit + 1)
-        return StorePage(store_ids[:limit], more=len(store_ids) > limit)
+        return StorePage(store_ids[:limit], has_more=len(store_ids) > limit)
 
     async def remove(self, store_id: str) -> None:
         """Remove a store, and return when every view of this process shows that it is gone.

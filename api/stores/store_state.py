@@ -30,18 +30,18 @@ def store_from(content: dict[str, Any], now: int) -> StoreState:
         raise ReportError(f"the API knows no timezone {content['timezone']!r}: its tables are old")
     is_open, opening_changes_at = opening(content["business_hours"] or (), tz, now)
     poll = content["last_poll"]
-    polled = None if poll is None else parse_instant(poll["timestamp_utc"])
+    polled_at = None if poll is None else parse_instant(poll["timestamp_utc"])
     active = poll is not None and parse_status(poll["status"])
     state: State = "up" if active else "down"
     if not is_open:
         state = "closed"
-    elif polled is None or polled <= now - parse_duration(content["stale_after"]):
+    elif polled_at is None or polled_at <= now - parse_duration(content["stale_after"]):
         state = "unknown"
     return StoreState(
         store_id=content["store_id"],
         state=state,
         timezone=content["timezone"],
-        polled=polled,
+        polled_at=polled_at,
         active=active,
         opening_changes_at=opening_changes_at,
         figures=figures_in(content),

@@ -349,14 +349,14 @@ class PartitionAssignment:
             bucket_kinds=summary.bucket_kinds,
             offset_trackers={spec.name: OffsetTracker(starts[spec.name]) for spec in SOURCE_TOPICS},
             positions=positions,
-            lost=decode_lost(database.get(LOST_KEY)),
+            lost_ranges=decode_lost(database.get(LOST_KEY)),
             removals=summary.removals,
         )
         self._commit_tracker.reset(number)
         if positions != known:
             # known from the beginning on: what the log loses before the first record is lost too
             owned.put(POSITION_KEY, encode_positions(positions))
-        self._owned_partitions.adopt(owned, summary.latest, summary.gone)
+        self._owned_partitions.adopt(owned, summary.newest_polls, summary.gone_stores)
         self._restores.metrics.owned(self._owned_partitions.owned)
         self._consumer.fetch_partition(number)
         if self._owned_partitions.owned == self._assigned:

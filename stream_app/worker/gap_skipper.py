@@ -56,7 +56,7 @@ class LostInput:
 
     async def report(self, owned: OwnedPartition, topic: str, first: int, end: int) -> None:
         """Report that the records `[first, end)` of a topic are lost, unless that was reported."""
-        for known in owned.lost:
+        for known in owned.lost_ranges:
             if known.topic == topic and known.first <= first < known.end:
                 # the log may have lost more since
                 first = known.end
@@ -78,8 +78,8 @@ class LostInput:
         )
         if owned.revoked.is_set():
             return
-        owned.lost.append(LostRange(topic, owned.number, first, end, self._clock()))
-        owned.put(LOST_KEY, encode_lost(owned.lost))
+        owned.lost_ranges.append(LostRange(topic, owned.number, first, end, self._clock()))
+        owned.put(LOST_KEY, encode_lost(owned.lost_ranges))
         self._metrics.records_lost(topic, end - first)
 
 

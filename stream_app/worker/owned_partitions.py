@@ -73,10 +73,10 @@ class OwnedPartition:
         bucket_kinds: the kinds of buckets that its stores had when it was adopted.
         offset_trackers: the applied offsets, by source topic.
         positions: the source positions that its changelog holds.
-        lost: source records that were deleted from the log before they were applied.
+        lost_ranges: source records that were deleted from the log before they were applied.
         newest_polls: the newest poll of each of its stores in the table, packed.
         removals: the last removal of the polls of each store that had one.
-        moved: an event that is set when `applied` changes.
+        applied_changed: an event that is set when `applied` changes.
         revoked: an event that is set when the partition is no longer owned.
     """
 
@@ -87,10 +87,10 @@ class OwnedPartition:
     bucket_kinds: set[Bucket] = field(default_factory=set)
     offset_trackers: dict[str, OffsetTracker] = field(default_factory=dict)
     positions: dict[str, SourcePosition] = field(default_factory=dict)
-    lost: list[LostRange] = field(default_factory=list)
+    lost_ranges: list[LostRange] = field(default_factory=list)
     newest_polls: Mapping[bytes, int] = field(default_factory=dict)
     removals: dict[bytes, PollsRemoval] = field(default_factory=dict)
-    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    applied_changed: asyncio.Event = field(default_factory=asyncio.Event)
     revoked: asyncio.Event = field(default_factory=asyncio.Event)
 
     def get(self, key: bytes) -> bytes | None:
@@ -151,22 +151,22 @@ class OwnedPartitions:
     """The owned partitions of this worker.
 
     Args:
-        progress: the applied offsets of all partitions, as this process sees them.
+        applied_offsets: the applied offsets of all partitions, as this process sees them.
         publisher: sends watermarks and store records.
-        latest: publishes the newest poll of every store of an adopted partition.
+        latest_polls: publishes the newest poll of every store of an adopted partition.
         commit_tracker: knows up to which source offset everything is in Kafka.
     """
 
     def __init__(
         self,
-        progress: AppliedOffsets,
+        applied_offsets: AppliedOffsets,
         publisher: Publisher,
-        latest: LatestPollPublisher,
+        latest_polls: LatestPollPublisher,
         commit_tracker: CommitTracker,
     ) -> None:
-        self._progress = progress
+        self._applied_offsets = applied_offsets
         self._publisher = publisher
-        self._latest = latest
+        self._latest_polls = latest_polls
         self._commit_tracker = commit_tracker
         self._owned: dict[int, OwnedPartition] = {}
         self._moved: set[TopicPartition] = set()
@@ -199,7 +199,7 @@ class OwnedPartitions:
         """
         revoked = []
         for number in list(numbers):
-            self._latest.revoke(number)
+            self._latest_polls.revoke(number)
             partition = self._owned.pop(number, None)
             if partition is not None:
                 partition.revoked.set()
@@ -209,25 +209,25 @@ class OwnedPartitions:
     def adopt(
         self,
         partition: OwnedPartition,
-        latest: dict[bytes, int],
-        gone: Collection[bytes] = (),
+        newest_polls: dict[bytes, int],
+        gone_stores: Collection[bytes] = (),
     ) -> None:
         """Own a partition, which is restored and open in the facts table.
 
         Args:
             partition: the partition, with its offset_trackers at the offsets that are read next.
-            latest: the newest poll of each of its stores, packed.
-            gone: the stores of which nothing stands any more.
+            newest_polls: the newest poll of each of its stores, packed.
+            gone_stores: the stores that have no fact any more.
         """
         # A crash may have come between a store's first fact and its registration, or between the
         # removal of the last one and the end of its registration
         self._publisher.register_stores(partition.stores)
-        self._publisher.unregister_stores(gone)
+        self._publisher.unregister_stores(gone_stores)
         # the same dictionary: polls that are recorded there are known here
-        partition.newest_polls = latest
-        self._latest.adopt(partition.number, latest)
-        self._latest.remove(
-            partition.number, [store for store in partition.removals if store not in latest]
+        partition.newest_polls = newest_polls
+        self._latest_polls.adopt(partition.number, newest_polls)
+        self._latest_polls.remove(
+            partition.number, [store for store in partition.removals if store not in newest_polls]
         )
         self._owned[partition.number] = partition
         for topic in partition.offset_trackers:
@@ -263,7 +263,7 @@ class OwnedPartitions:
     def store_count(self) -> int:
         """Return the number of stores; those of other workers as far as they are known now."""
         here = sum(len(partition.stores) for partition in self._owned.values())
-        return here + self._progress.stores_elsewhere(self._owned)
+        return here + self._applied_offsets.stores_elsewhere(self._owned)
 
     def complete(self, partition: OwnedPartition, topic: str, offset: int) -> None:
         """Complete the records that were started at an offset."""
@@ -288,8 +288,8 @@ class OwnedPartitions:
             self._advance(owned, partition.topic)
 
     def _advance(self, partition: OwnedPartition, topic: str) -> None:
-        self._progress.advance(self._watermark(partition, topic))
-        partition.moved.set()
+        self._applied_offsets.advance(self._watermark(partition, topic))
+        partition.applied_changed.set()
         self._moved.add(TopicPartition(topic, partition.number))
         self._any_moved.set()
 
@@ -323,7 +323,7 @@ class OwnedPartitions:
         of the partition reads on from here, whatever the group says.
 
         Returns:
-            the batches that were written to; none where nothing moved.
+            the batches that were written to; none if no position has changed.
         """
         batches = []
         for partition in partitions:
@@ -360,6 +360,6 @@ class OwnedPartitions:
             partition.number,
             partition.applied(topic),
             partition.newest_poll if topic == STORE_STATUS.name else None,
-            self._progress.topic_id(topic),
+            self._applied_offsets.topic_id(topic),
             len(partition.stores) if topic == STORE_STATUS.name else 0,
         )

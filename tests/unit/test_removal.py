@@ -186,7 +186,7 @@ class Worker:
         owned.bucket_kinds, owned.removals = self.summary.bucket_kinds, self.summary.removals
         owned.newest_poll = self.summary.newest_poll
         self.latest = LatestPollPublisher(publisher)
-        self.latest.adopt(OWN, self.summary.latest)
+        self.latest.adopt(OWN, self.summary.newest_polls)
         self.failures = Failures()
         owned_partitions: Any = self.owned_partitions
         gaps: Any = FakeGaps()
@@ -477,7 +477,7 @@ def test_a_removed_store_has_no_polls_and_is_published_to_all_views() -> None:
         "latest": None,
     }
     summary = summary_of(worker.facts)
-    assert (summary.stores, summary.gone, summary.newest_poll) == (set(), {KEY}, None)
+    assert (summary.stores, summary.gone_stores, summary.newest_poll) == (set(), {KEY}, None)
     assert len(dict(Database(worker.facts).facts())) == 3
 
     # the removal of an unknown store creates no store

@@ -96,8 +96,8 @@ class CaughtUpFacts:
             owned.applied(spec.name) < end_offsets[spec.name, owned.number]
             for spec in SOURCE_TOPICS
         ):
-            owned.moved.clear()
-            await owned.moved.wait()
+            owned.applied_changed.clear()
+            await owned.applied_changed.wait()
 
 
 async def _or_revoked(owned: OwnedPartition, waiting: Any) -> None:

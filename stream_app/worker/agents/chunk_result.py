@@ -39,15 +39,16 @@ class ChunkResult:
         stores: the stores that the records name.
         newest_poll: µs of the newest poll; None if there is no poll.
         latest: the newest poll of each store, packed.
-        removed: the stores whose polls were removed.
-        retracted: the stores of which a record removed polls, hours or the timezone.
-        gone: those of them that have no fact any more.
+        stores_without_polls: the stores whose polls were removed.
+        retracted_stores: the stores of which a record removed polls, hours or the timezone.
+        gone_stores: those of them that have no fact any more.
         new_store_capacity: how many new stores the chunk may bring; None if nobody has asked yet.
         accepted_stores: the new stores that were accepted.
         rejected: records with the reason why they, or a part of them, were rejected.
-        late: records of polls that are older than the retention, with the reason and their number.
-        expired: number of polls that are no longer kept, because much newer ones came.
-        misplaced: records whose store another partition owns.
+        late_records: records of polls that are older than the retention, with the reason and the
+            number of these polls.
+        expired_polls: number of polls that were dropped, because much newer ones came.
+        misplaced_records: records whose store another partition owns.
     """
 
     owned: OwnedPartition
@@ -55,15 +56,15 @@ class ChunkResult:
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
     latest: dict[bytes, int] = field(default_factory=dict)
-    removed: set[bytes] = field(default_factory=set)
-    retracted: set[bytes] = field(default_factory=set)
-    gone: set[bytes] = field(default_factory=set)
+    stores_without_polls: set[bytes] = field(default_factory=set)
+    retracted_stores: set[bytes] = field(default_factory=set)
+    gone_stores: set[bytes] = field(default_factory=set)
     new_store_capacity: int | None = None
     accepted_stores: set[bytes] = field(default_factory=set)
     rejected: list[tuple[Any, str]] = field(default_factory=list)
-    late: list[tuple[Any, str, int]] = field(default_factory=list)
-    expired: int = 0
-    misplaced: list[MisplacedRecord] = field(default_factory=list)
+    late_records: list[tuple[Any, str, int]] = field(default_factory=list)
+    expired_polls: int = 0
+    misplaced_records: list[MisplacedRecord] = field(default_factory=list)
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write a value of the partition's facts; None deletes the key."""

@@ -177,7 +177,7 @@ class ChunkWriter:
         right = self._partition_of(store_id)
         if right == result.owned.number:
             return False
-        result.misplaced.append(MisplacedRecord(record, store_id, right, origin_of(record)))
+        result.misplaced_records.append(MisplacedRecord(record, store_id, right, origin_of(record)))
         return True
 
     def _exceeds_max_stores(
@@ -248,7 +248,7 @@ class ChunkWriter:
             if content is not None and self._exceeds_max_stores(record, store_id, store, result):
                 continue
             if content is None:
-                result.retracted.add(store)
+                result.retracted_stores.add(store)
                 result.put(store + tag, encode_removed(revision))
             else:
                 result.stores.add(store)
@@ -284,8 +284,8 @@ class ChunkWriter:
         removal = PollsRemoval(revision, record.timestamp, _topic_id(owned))
         result.put(store + REMOVED_TAG, encode_polls_removal(removal))
         owned.removals[store] = removal
-        result.removed.add(store)
-        result.retracted.add(store)
+        result.stores_without_polls.add(store)
+        result.retracted_stores.add(store)
 
     def _split_ill_dated(
         self, polls: Sequence[int], record: Any
@@ -330,10 +330,10 @@ class ChunkWriter:
             for one in records:
                 self._apply_store(polls_of_records(of_store.store_id, [one]), result)
             return
-        result.late += late_records
+        result.late_records += late_records
         for write in writes:
             result.put(bucket_key(store, write.bucket), to_bytes(write.polls))
-            result.expired += write.expired
+            result.expired_polls += write.expired
         if not polls:
             return
         result.stores.add(store)
@@ -343,7 +343,7 @@ class ChunkWriter:
     def _newest(self, store: bytes, polls: array[int], result: ChunkResult) -> int:
         """Return the instant of the newest poll that is known of a store, these polls included."""
         known = None
-        if store not in result.removed:
+        if store not in result.stores_without_polls:
             known = self._latest_polls.newest_of(result.owned.number, store)
         return max(polls[-1], known or 0, result.latest.get(store, 0)) >> 1
 

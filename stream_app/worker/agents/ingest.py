@@ -88,8 +88,8 @@ class Ingest:
         owned.start(topic, event.first, event.end)
         result = ChunkResult(owned)
         apply(event.message.records, result)
-        result.gone = {
-            store for store in result.retracted if not self._writer.has_facts(owned, store)
+        result.gone_stores = {
+            store for store in result.retracted_stores if not self._writer.has_facts(owned, store)
         }
         self._record(result)
         futures: list[asyncio.Future[Any]] = [batch.sent for batch in result.batches]
@@ -97,32 +97,32 @@ class Ingest:
             dead_letter = log_dead_letter(record, reason)
             futures.append(await self._publisher.publish_dead_letter(dead_letter))
         futures += await self._reject_late(result)
-        if result.misplaced:
-            return [*futures, self._forwarder.start(result.misplaced, owned, event)]
+        if result.misplaced_records:
+            return [*futures, self._forwarder.start(result.misplaced_records, owned, event)]
         self._owned_partitions.complete(owned, topic, event.first)
         return futures
 
     def _record(self, result: ChunkResult) -> None:
         """Record what is applied: it is visible from here on, before anything is waited for."""
         owned = result.owned
-        removed = self._latest_polls.remove(owned.number, result.removed)
+        removed = self._latest_polls.remove(owned.number, result.stores_without_polls)
         self._latest_polls.record_polls(owned.number, result.latest)
         if removed is not None and removed >= (owned.newest_poll or 0):
             owned.newest_poll = self._latest_polls.newest(owned.number)
         self._owned_partitions.record_applied(
-            owned, result.stores - result.gone, result.newest_poll
+            owned, result.stores - result.gone_stores, result.newest_poll
         )
-        self._owned_partitions.record_removed(owned, result.gone)
+        self._owned_partitions.record_removed(owned, result.gone_stores)
 
     async def _reject_late(self, result: ChunkResult) -> list[asyncio.Future[Any]]:
         """Publish dead letters of polls older than the retention; a line a minute counts them."""
-        if result.expired:
-            self._metrics.polls_dropped("expired", result.expired)
-        if not result.late:
+        if result.expired_polls:
+            self._metrics.polls_dropped("expired", result.expired_polls)
+        if not result.late_records:
             return []
-        self._metrics.polls_dropped("late", sum(count for _, _, count in result.late))
-        self._late_polls.warn(result.late)
+        self._metrics.polls_dropped("late", sum(count for _, _, count in result.late_records))
+        self._late_polls.warn(result.late_records)
         return [
             await self._publisher.publish_dead_letter(dead_letter_of(record, reason))
-            for record, reason, _ in result.late
+            for record, reason, _ in result.late_records
         ]

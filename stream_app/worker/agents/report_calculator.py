@@ -129,7 +129,7 @@ class ReportCalculator:
         self._pick_polls = itemgetter(*map(self._suffixes.index, of_polls))
         self.provenance: dict[str, Any] = common_provenance(settings)
         self.input_offsets = {topic: owned.applied(topic) for topic in owned.offset_trackers}
-        self.lost_input = [lost.describe() for lost in owned.lost]
+        self.lost_input = [lost.describe() for lost in owned.lost_ranges]
 
     def calculate_rows(self, stores: Iterable[bytes]) -> Iterator[list[Row]]:
         """Calculate the rows of stores in turns, each of which takes a bounded time and memory.

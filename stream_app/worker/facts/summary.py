@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stream_app.worker.facts.database import FactsDatabase
 
 _YIELD_EVERY_FACTS: Final = 2_000
-"""Facts that are looked at before anything else of this process runs."""
+"""Facts that are read before other tasks of this process have their turn."""
 
 
 @dataclass(slots=True)
@@ -35,17 +35,17 @@ class PartitionSummary:
         stores: the 16-byte ids of its stores.
         newest_poll: µs of its newest poll; None if there is no poll.
         bucket_kinds: the kinds of buckets that its stores have.
-        latest: the newest poll of each store, packed.
+        newest_polls: the newest poll of each store, packed.
         removals: the last removal of the polls of each store that had one.
-        gone: the stores that have no fact any more.
+        gone_stores: the stores that have no fact any more.
     """
 
     stores: set[bytes] = field(default_factory=set)
     newest_poll: int | None = None
     bucket_kinds: set[Bucket] = field(default_factory=set)
-    latest: dict[bytes, int] = field(default_factory=dict)
+    newest_polls: dict[bytes, int] = field(default_factory=dict)
     removals: dict[bytes, PollsRemoval] = field(default_factory=dict)
-    gone: set[bytes] = field(default_factory=set)
+    gone_stores: set[bytes] = field(default_factory=set)
 
     def _add(self, key: bytes, value: bytes) -> None:
         store, tag = key[:STORE_BYTES], key[STORE_BYTES:]
@@ -55,13 +55,13 @@ class PartitionSummary:
                 self.stores.add(store)
                 self.bucket_kinds.add(ring_of_bucket(bucket))
                 poll = from_bytes(value[-8:])[0]
-                self.latest[store] = later(poll, self.latest.get(store, poll))
+                self.newest_polls[store] = later(poll, self.newest_polls.get(store, poll))
         elif tag == REMOVED_TAG:
             self.removals[store] = decode_polls_removal(value)
-            self.gone.add(store)
+            self.gone_stores.add(store)
         elif tag in (HOURS_TAG, TIMEZONE_TAG):
             _, content = decode_fact(value)
-            (self.gone if content is None else self.stores).add(store)
+            (self.gone_stores if content is None else self.stores).add(store)
 
 
 async def summarize(database: FactsDatabase) -> PartitionSummary:
@@ -75,7 +75,7 @@ async def summarize(database: FactsDatabase) -> PartitionSummary:
         summary._add(key, value)  # noqa: SLF001  of this module
         if count % _YIELD_EVERY_FACTS == 0:
             await asyncio.sleep(0)
-    summary.gone -= summary.stores
-    newest = max(summary.latest.values(), default=None)
+    summary.gone_stores -= summary.stores
+    newest = max(summary.newest_polls.values(), default=None)
     summary.newest_poll = None if newest is None else newest >> 1
     return summary

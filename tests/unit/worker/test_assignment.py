@@ -196,7 +196,7 @@ class Harness:
         self.changelog = Changelog(self.steps)
         self.group = Group()
         self.consumer = Consumer(self.steps)
-        self.lost = RecordingLostInput()
+        self.lost_input = RecordingLostInput()
         self.failures = Failures()
         self.metrics = WorkerMetrics()
         self.commit_tracker = CommitTracker()
@@ -222,7 +222,7 @@ class Harness:
             self.restores,
             self.owned_partitions,
             self.commit_tracker,
-            self.lost,
+            self.lost_input,
         )
         self.assignment.attach(self.consumer, self.failures)
 
@@ -348,7 +348,7 @@ async def test_lost_ranges_are_remembered_from_the_changelog(harness: Harness) -
 
     owned = harness.owned_partitions.get(0)
     assert owned is not None
-    assert owned.lost == lost
+    assert owned.lost_ranges == lost
 
 
 async def test_records_that_the_changelog_lost_are_reported_by_the_owner(harness: Harness) -> None:
@@ -359,7 +359,7 @@ async def test_records_that_the_changelog_lost_are_reported_by_the_owner(harness
     await harness.owned(0)
     await settle()
 
-    assert harness.lost.reported == [(0, CHANGELOG, 0, 5)]
+    assert harness.lost_input.reported == [(0, CHANGELOG, 0, 5)]
 
 
 async def test_each_partition_is_owned_when_it_is_restored(harness: Harness) -> None:

@@ -40,7 +40,7 @@ class IdlePartitions(FakeOwnedPartitions):
     def own_at(self, number: int, offset: int, *lost: LostRange) -> OwnedPartition:
         owned = self.own(number)
         owned.offset_trackers = {spec.name: OffsetTracker(offset) for spec in SOURCE_TOPICS}
-        owned.lost = list(lost)
+        owned.lost_ranges = list(lost)
         return owned
 
     def idle_offsets(self) -> dict[TopicPartition, int]:
@@ -99,7 +99,7 @@ class Harness:
         self.log = Log()
         self.publisher = RecordingPublisher()
         self.metrics = WorkerMetrics()
-        self.lost = LostInput(
+        self.lost_input = LostInput(
             self.publisher,
             self.metrics,
             lambda: NOW,
@@ -108,7 +108,7 @@ class Harness:
             self.owned_partitions,
             self.log,
             self.log,
-            self.lost,
+            self.lost_input,
         )
 
     async def look_twice(self) -> None:
@@ -172,7 +172,7 @@ async def test_an_idle_partition_skips_lost_records_and_waits_for_those_that_exi
     await harness.look_twice()
 
     assert harness.owned_partitions.skipped == [(ONE, 5, 20)]
-    (lost,) = harness.owned_partitions.partitions[0].lost
+    (lost,) = harness.owned_partitions.partitions[0].lost_ranges
     assert (lost.first, lost.end) == (5, 20)
 
 
@@ -254,7 +254,7 @@ async def test_the_lost_part_of_a_gap_is_reported_and_the_missed_part_is_read(
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) == 8
 
-    assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 7)]
+    assert [(lost.first, lost.end) for lost in owned.lost_ranges] == [(5, 7)]
 
 
 async def test_nothing_is_applied_beyond_a_gap_that_cannot_be_looked_at(
@@ -298,7 +298,7 @@ async def test_no_loss_is_reported_of_a_partition_that_is_revoked_during_the_loo
 
     assert await harness.gaps.find_missed_record(owned, POLLS, 9) is None
 
-    assert owned.lost == []
+    assert owned.lost_ranges == []
     assert harness.facts.writes == []
     assert harness.publisher.dead_letters == []
 
@@ -311,10 +311,10 @@ async def test_a_lost_range_is_in_the_log_in_a_dead_letter_and_in_the_changelog(
 ) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
 
-    await harness.lost.report(owned, POLLS, 5, 9)
+    await harness.lost_input.report(owned, POLLS, 5, 9)
 
     lost = LostRange(POLLS, 0, 5, 9, NOW)
-    assert owned.lost == [lost]
+    assert owned.lost_ranges == [lost]
     assert decode_lost(harness.facts.content[0, LOST_KEY]) == [lost]
     (dead_letter,) = harness.publisher.dead_letters
     assert dead_letter.source == {"topic": POLLS, "partition": 0, "offset": 5}
@@ -329,11 +329,11 @@ async def test_a_lost_range_is_in_the_log_in_a_dead_letter_and_in_the_changelog(
 
 async def test_a_lost_range_is_reported_once_also_after_a_restart(harness: Harness) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
-    await harness.lost.report(owned, POLLS, 5, 9)
+    await harness.lost_input.report(owned, POLLS, 5, 9)
     again = harness.owned_partitions.own_at(0, 5, *decode_lost(harness.facts.content[0, LOST_KEY]))
 
-    await harness.lost.report(again, POLLS, 5, 9)
-    await harness.lost.report(again, POLLS, 6, 8)
+    await harness.lost_input.report(again, POLLS, 5, 9)
+    await harness.lost_input.report(again, POLLS, 6, 8)
 
     assert len(harness.publisher.dead_letters) == 1
     assert len(harness.facts.writes) == 1
@@ -344,12 +344,12 @@ async def test_a_lost_range_that_has_grown_is_reported_without_its_old_part(
     harness: Harness,
 ) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
-    await harness.lost.report(owned, POLLS, 5, 9)
+    await harness.lost_input.report(owned, POLLS, 5, 9)
 
-    await harness.lost.report(owned, POLLS, 5, 20)
-    await harness.lost.report(owned, POLLS, 5, 20)
+    await harness.lost_input.report(owned, POLLS, 5, 20)
+    await harness.lost_input.report(owned, POLLS, 5, 20)
 
-    assert [(lost.first, lost.end) for lost in owned.lost] == [(5, 9), (9, 20)]
+    assert [(lost.first, lost.end) for lost in owned.lost_ranges] == [(5, 9), (9, 20)]
     assert harness.lost_records() == 15
     assert len(harness.publisher.dead_letters) == 2
 
@@ -357,8 +357,8 @@ async def test_a_lost_range_that_has_grown_is_reported_without_its_old_part(
 async def test_equal_ranges_of_two_topics_are_two_losses(harness: Harness) -> None:
     owned = harness.owned_partitions.own_at(0, 5)
 
-    await harness.lost.report(owned, POLLS, 5, 9)
-    await harness.lost.report(owned, ZONES, 5, 9)
+    await harness.lost_input.report(owned, POLLS, 5, 9)
+    await harness.lost_input.report(owned, ZONES, 5, 9)
 
     assert len(harness.publisher.dead_letters) == 2
     assert harness.lost_records(ZONES) == 4

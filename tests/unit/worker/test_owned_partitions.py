@@ -239,11 +239,11 @@ async def test_a_store_is_registered_once_and_before_its_record_counts(harness: 
 
 async def test_tasks_that_wait_for_a_partition_are_woken(harness: Harness) -> None:
     harness.adopt(0)
-    harness.get(0).moved.clear()
+    harness.get(0).applied_changed.clear()
 
     harness.owned_partitions.complete(harness.get(0), POLLS, 0)
 
-    assert harness.get(0).moved.is_set()
+    assert harness.get(0).applied_changed.is_set()
 
 
 async def test_an_event_from_before_a_rebalance_moves_no_watermark_after_it(

@@ -316,13 +316,13 @@ async def test_changes_that_a_slow_reader_has_not_read_are_combined(
 ) -> None:
     monkeypatch.setattr(fleet_service, "MAX_CHANGES", 2)
     watcher = fleet_service.Watcher(None)
-    watcher.add_changes(["a", "b"], more=False)
-    watcher.add_changes(["b"], more=False)
+    watcher.add_changes(["a", "b"], more_changed=False)
+    watcher.add_changes(["b"], more_changed=False)
     assert watcher.changed.is_set()
     assert watcher.drain_changes() == (["a", "b"], False)
 
-    watcher.add_changes(["a", "b", "c"], more=False)
-    watcher.add_changes([], more=False)
+    watcher.add_changes(["a", "b", "c"], more_changed=False)
+    watcher.add_changes([], more_changed=False)
     assert watcher.drain_changes() == (["a", "b"], True)
     assert watcher.drain_changes() == ([], False)
 

@@ -169,7 +169,7 @@ async def test_an_older_poll_changes_nothing_and_at_one_instant_the_inactive_one
 
     await harness.view.advance_to(NOON)
     rows = harness.view.stores([store(seed) for seed in range(8)])
-    assert {(row.polled, row.active) for row in rows} == {(NOON - 1, False)}
+    assert {(row.polled_at, row.active) for row in rows} == {(NOON - 1, False)}
 
 
 async def test_the_worst_stores_come_first(harness: Harness) -> None:
@@ -463,7 +463,7 @@ async def test_counts_agree_with_the_stores_after_any_changes(harness: Harness) 
         stores = (await harness.view.page(FleetQuery(limit=100)))[1]
         counted: dict[str, int] = dict.fromkeys(state_module.STATES, 0)
         for row in stores:
-            stale = row.polled is None or row.polled <= now - SETTINGS.stale_after
+            stale = row.polled_at is None or row.polled_at <= now - SETTINGS.stale_after
             opened = row.state if row.state == "closed" else "unknown" if stale else None
             assert row.state == (opened or ("up" if row.active else "down"))
             counted[row.state] += 1

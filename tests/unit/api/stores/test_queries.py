@@ -152,7 +152,7 @@ async def test_the_state_is_the_one_that_the_fleet_shows(
 
             assert answered.state == shown.state
             assert answered.opening_changes_at == shown.opening_changes_at
-            assert (answered.polled, answered.active) == (shown.polled, shown.active)
+            assert (answered.polled_at, answered.active) == (shown.polled_at, shown.active)
 
 
 async def test_a_timezone_that_only_the_workers_have_is_an_error(

@@ -90,7 +90,7 @@ async def test_a_store_that_another_process_made_is_found_without_the_workers(
 
 
 async def test_a_page_waits_for_the_workers(bench: Bench) -> None:
-    assert await bench.service.page("", "", 10) == StorePage([STORE], more=False)
+    assert await bench.service.page("", "", 10) == StorePage([STORE], has_more=False)
     assert bench.calls == ["applied", "read"]
 
 

@@ -344,7 +344,7 @@ async def test_a_new_owner_waits_until_it_has_applied_what_a_crashed_owner_had_a
         assert event.acks == 0
         harness.add_polls(0, STORE, (NOW - 30 * MINUTE, True))
         harness.owned_partitions.partitions[0].offset_trackers[spec.name].skip_to(applied)
-        harness.owned_partitions.partitions[0].moved.set()
+        harness.owned_partitions.partitions[0].applied_changed.set()
         await settle()
 
     assert harness.report()["uptime_last_hour"] == 30

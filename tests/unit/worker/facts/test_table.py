@@ -455,7 +455,7 @@ async def test_the_summary_of_a_partition_is_read_from_its_database(harness: Har
         stores={ONE, TWO},
         newest_poll=80,
         bucket_kinds={Bucket(cold=True, slot=64), hot},
-        latest={ONE: 80 << 1},  # at one instant `inactive` wins
+        newest_polls={ONE: 80 << 1},  # at one instant `inactive` wins
     )
     assert await summarize(harness.databases[1]) == PartitionSummary(stores={ONE})
 
