@@ -1,7 +1,7 @@
 """Static files of a folder as answers, with an ETag.
 
-Their headers make a browser load and call nothing but this server, and run no script or style that
-is not one of these files.
+Their headers let a browser load and call nothing but this server, and run no script or style but
+these files.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ETag, web
+
+from api.http.problems import ProblemError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +47,7 @@ CONTENT_TYPES: Final = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
 }
-"""Content types by ending: the table of a machine may say something else."""
+"""Content types by the ending of a name: the table of a machine may have others."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,17 @@ def load(folder: Path) -> dict[str, Asset]:
         etag = hashlib.sha256(content).hexdigest()[:32]
         assets[path.name] = Asset(content, CONTENT_TYPES[path.suffix], etag)
     return assets
+
+
+def file_of_page(files: Mapping[str, Path], name: str) -> Path:
+    """Return the file of a page that has a name.
+
+    Raises:
+        ProblemError: the page has no such file.
+    """
+    if name not in files:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"no such file of the page: {name[:60]!r}")
+    return files[name]
 
 
 def named_asset_response(request: web.Request, assets: Mapping[str, Asset]) -> web.Response:

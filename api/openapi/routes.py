@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
-from api.http.problems import ProblemError
 from api.http.services import service_of
-from api.http.static_files import CONTENT_TYPES, HEADERS
+from api.http.static_files import CONTENT_TYPES, HEADERS, file_of_page
 from api.openapi.documents import Documents
 
 _DESCRIPTION: Final = Path(__file__).parent
@@ -63,10 +61,7 @@ async def get_docs(_request: web.Request) -> web.FileResponse:
 @routes.get("/docs/{file}")
 async def get_docs_file(request: web.Request) -> web.FileResponse:
     """Return a file of that page."""
-    name = request.match_info["file"]
-    if name not in _FILES:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"no such file of the page: {name[:60]!r}")
-    return _sent(_FILES[name])
+    return _sent(file_of_page(_FILES, request.match_info["file"]))
 
 
 def _sent(file: Path) -> web.FileResponse:
