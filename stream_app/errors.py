@@ -85,7 +85,7 @@ class OverloadedReportsError(StoreUptimeError):
 
 
 class StoreNotFoundError(StoreUptimeError):
-    """No poll, hours or timezone names the store, or one of the stores."""
+    """The store, or one of the stores, has no poll, no business hours and no timezone."""
 
 
 class NoStatusPageError(StoreUptimeError):

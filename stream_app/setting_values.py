@@ -120,7 +120,7 @@ SaslMechanism = Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], Ch
 
 def _parse_timezone(text: str) -> str:
     if text not in pytz.all_timezones_set:
-        raise ValueError("not an IANA zone name such as America/Chicago")
+        raise ValueError("not the IANA name of a timezone such as America/Chicago")
     return text
 
 

@@ -26,7 +26,7 @@ How long each store's systems were up during its own business hours.
 
 A report covers everything that was acknowledged before the report was requested. An answer 202 says
 that Kafka has the input. Any request may be sent again: nothing counts twice. Times are ISO 8601; a
-time without a zone is in UTC. Ids and words may be in upper or lower case, with spaces around them;
+time with no offset is in UTC. Ids and words may be in upper or lower case, with spaces around them;
 ids may also be without dashes. A query parameter that is unknown or empty, or that is given twice
 and may be given once, is refused. Errors are problems as in RFC 9457; if it helps to try again, the
 error says when.

@@ -93,9 +93,7 @@ class StoresPage(TypedDict):
 
 
 STORE_ID: Final = Parameter("store_id", "path", "The store.", StoreId)
-NO_STORE: Final = {
-    404: problem("The store is unknown: no poll, business hours or timezone names it.")
-}
+NO_STORE: Final = {404: problem("The store is unknown: it has no poll, hours or timezone.")}
 UNAVAILABLE: Final = unavailable("The broker is out of reach, or the workers are behind.")
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = {

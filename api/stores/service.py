@@ -99,7 +99,7 @@ class StoreService:
         if unknown:
             more = ", ..." if len(unknown) > _SHOWN_STORES else ""
             raise StoreNotFoundError(
-                f"{len(unknown)} of the stores are unknown, no poll, hours or zone names them: "
+                f"{len(unknown)} of the stores are unknown, they have no poll, hours or timezone: "
                 f"{', '.join(unknown[:_SHOWN_STORES])}{more}"
             )
 
@@ -160,4 +160,4 @@ class StoreService:
 
 
 def _unknown(store_id: str) -> StoreNotFoundError:
-    return StoreNotFoundError(f"store {store_id} is unknown: no poll, hours or zone names it")
+    return StoreNotFoundError(f"store {store_id} is unknown: it has no poll, hours or timezone")

@@ -147,7 +147,7 @@ class _Folder:
                     f"{' or '.join(kind.option for kind in kinds)}, or take it away"
                 )
             if not kinds:
-                self._skip([candidate], "not the columns of polls, hours or zones")
+                self._skip([candidate], "not the columns of polls, hours or timezones")
             elif by_name[kinds[0].name]:
                 usual = printed(Path(by_name[kinds[0].name][0].path.name))
                 self._skip(
@@ -195,7 +195,9 @@ class _Folder:
 
     def _no_files(self) -> str:
         examples = ", ".join(f"{names[0]}.csv" for names in USUAL_NAMES.values())
-        text = f"{printed(self._folder)} has no CSV of polls, hours or zones, such as {examples}"
+        text = (
+            f"{printed(self._folder)} has no CSV of polls, hours or timezones, such as {examples}"
+        )
         if self._skipped:
             text += "; not taken: " + ", ".join(self._skipped[:MAX_LISTED_FILES])
         return text

@@ -133,11 +133,16 @@ def without_rows(kind: str, default_timezone: str) -> str:
     """Return a line about the effect of a kind without any row."""
     match kind:
         case "hours":
-            return "no hours: all stores count as open 24/7, but those whose hours were sent before"
+            return (
+                "no hours: all stores count as open 24/7, except those whose hours were sent before"
+            )
         case "zones":
-            return f"no zones: {default_timezone} applies, but to stores whose zone was sent before"
+            return (
+                f"no zones: {default_timezone} applies, except to stores whose timezone was sent "
+                "before"
+            )
         case _:
-            return "no polls: only hours and zones are sent"
+            return "no polls: only hours and timezones are sent"
 
 
 def _named(names: Sequence[str]) -> str:
@@ -155,10 +160,10 @@ def store_row_warnings(store_rows: StoreRows, default_timezone: str) -> Iterator
     """
     yield from _first(
         [
-            f"store {store_id}: no zone is named {name!r}; {default_timezone} applies"
+            f"store {store_id}: the timezone {name!r} is unknown; {default_timezone} applies"
             for store_id, name in store_rows.unknown_timezones().items()
         ],
-        "stores with unknown zones",
+        "stores with unknown timezones",
     )
     yield from _first(
         [

@@ -135,7 +135,7 @@ def summarize(result: ReplayResult, *, dry_run: bool) -> str:
         (result.unchanged, "say what holds already"),
         (
             result.superseded,
-            "left alone: their stores have newer hours or zones (--force sends them)",
+            "not sent: their stores have newer hours or timezones (--force sends them)",
         ),
         (result.rejected_again, "still bad"),
         (result.not_replayable, "cannot be replayed"),

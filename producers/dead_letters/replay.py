@@ -202,8 +202,8 @@ class DeadLetterReplay:
     def _defer(self, stored: StoredDeadLetter, content: HoursOrTimezone) -> None:
         if len(self._hours_and_timezones) == MAX_HOURS_AND_TIMEZONES:
             raise StoreUptimeError(
-                f"more than {MAX_HOURS_AND_TIMEZONES:,} letters of hours and zones at once: replay "
-                "them in parts, by --topic, --file or --since"
+                f"more than {MAX_HOURS_AND_TIMEZONES:,} dead letters of hours and timezones: "
+                "replay them in parts, by --topic, --file or --since"
             )
         self._hours_and_timezones.append((stored, content))
 

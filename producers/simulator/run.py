@@ -147,7 +147,7 @@ async def run_simulation(
         if plan.register:
             await register_stores(simulation, settings)
             view.print_line(
-                f"hours and zones of {len(simulation.store_ids):,} stores are registered"
+                f"hours and timezones of {len(simulation.store_ids):,} stores are registered"
             )
         sink = (
             HttpPingSink(plan.address, simulation.store_ids)

@@ -165,8 +165,8 @@ def show(*, number: int, raw: bool, form: str, data_dir: Path | None) -> None:
 @click.option(
     "--force",
     is_flag=True,
-    help="Send hours and zones even of stores that have newer ones, and so replace those (a "
-    "single row of hours joins them).",
+    help="Send hours and timezones even of stores that have newer ones, and replace the newer ones "
+    "(a single row of hours is added to them).",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
 @data_dir_option

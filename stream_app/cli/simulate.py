@@ -90,7 +90,7 @@ def _share(name: str, help_text: str) -> Callable[[Any], Any]:
 @_share("late", "Share of the stores whose line is down for a while in any 60 of their pings.")
 @_share("duplicates", "Share of the pings that are sent twice.")
 @click.option("--calm", is_flag=True, help="No trouble at all.")
-@click.option("--register", is_flag=True, help="Send hours and zones of the stores first.")
+@click.option("--register", is_flag=True, help="Send hours and timezones first.")
 @click.option(
     "--record",
     type=click.Path(path_type=Path, dir_okay=False),

@@ -117,7 +117,7 @@ def parse_instant(text: object) -> int:
     if match is None:
         raise RecordError(f"not a time: {trimmed[:60]!r}")
     if bare != trimmed and match["zone"]:
-        raise RecordError(f"a time with two zones: {trimmed[:60]!r}")
+        raise RecordError(f"a time with two timezones: {trimmed[:60]!r}")
     try:
         instant = _midnight(match) + _time_of_day(match) - _offset(match)
     except ValueError:

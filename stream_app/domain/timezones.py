@@ -45,7 +45,7 @@ def resolve_timezone(name: str | None, default: str) -> BaseTzInfo:
     """
     tz = find_timezone(name) or find_timezone(default)
     if tz is None:
-        raise SettingsError(f"the default zone is not an IANA zone name: {default[:60]!r}")
+        raise SettingsError(f"the default timezone is not the IANA name of one: {default[:60]!r}")
     return tz
 
 

@@ -75,7 +75,7 @@ def compare(reported: ReportedResult, records: SourceRecords, default_timezone: 
         )
     if find_timezone(reported.timezone) is None:
         comparison.add_finding(
-            "cannot be recomputed", f"no zone is named {reported.timezone[:60]!r} here"
+            "cannot be recomputed", f"this program has no timezone {reported.timezone[:60]!r}"
         )
     _check_timezone(reported, records, default_timezone, comparison)
     if (
@@ -97,7 +97,7 @@ def _check_timezone(
     after = [seen for seen in records.timezones if seen.offset >= offset]
     if not before and after:
         comparison.notes.append(
-            f"{place} holds no zone below offset {offset} any more, only newer ones"
+            f"{place} holds no timezone below offset {offset} any more, only newer ones"
         )
         return
     candidates = [*before[-1:], *after]
@@ -107,8 +107,8 @@ def _check_timezone(
     if reported.timezone not in names:
         comparison.add_finding(
             "differs",
-            f"the report's zone is {reported.timezone}, and by {place} below offset {offset} it is "
-            f"{names[0]}",
+            f"the report's timezone is {reported.timezone}, and by {place} below offset {offset} "
+            f"it is {names[0]}",
         )
 
 

@@ -72,7 +72,7 @@ def to_text(report_id: str, reported: ReportedResult, comparison: Comparison) ->
         f"from {format_duration(reported.lookback)} before the start on (lookback)"
     )
     yield f"  hours       {_hours(comparison.hours)} (version {reported.hours_version})"
-    yield f"  zone        {reported.timezone}, tzdata {reported.tzdata_version}"
+    yield f"  timezone    {reported.timezone}, tzdata {reported.tzdata_version}"
     yield (
         f"  defaults    {_status(reported.default_active)} where no poll gives one; a poll covers "
         f"{format_duration(reported.stale_after)}"

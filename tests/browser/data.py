@@ -91,7 +91,7 @@ def silent_figures(figures: dict[str, Any]) -> dict[str, Any]:
 def unknown_store(store_id: str) -> ProblemError:
     """Return the error of the API about an unknown store."""
     return ProblemError(
-        HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: no poll, hours or zone names it"
+        HTTPStatus.NOT_FOUND, f"store {store_id} is unknown: it has no poll, hours or timezone"
     )
 
 

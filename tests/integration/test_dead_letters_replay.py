@@ -250,7 +250,7 @@ async def test_newer_hours_of_a_store_stay(
     replay = ("dead-letters", "replay", str(dead_letter["id"]), "--set-value", "-")
     left = command(*replay, given=mended)
     assert left.returncode == 1
-    assert b"1 left alone: their stores have newer hours or zones" in left.stdout
+    assert b"1 not sent: their stores have newer hours or timezones" in left.stdout
     assert (await report(address, store))["downtime_last_day"] == 7.0
 
     dry = command(*replay, "--force", "--dry-run", given=mended)

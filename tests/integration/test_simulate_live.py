@@ -123,7 +123,7 @@ def test_the_command_counts_and_records_polls_and_ends_on_ctrl_c(
     arguments += ["--skewed", "0.5", "--register", "--record", str(path), "--api", address]
     arguments += ["--data-dir", str(tmp_path / "unused")]
     with Running(*arguments, environment=broker_environment(kafka_settings)) as running:
-        running.wait_for(r"hours and zones of 40 stores are registered")
+        running.wait_for(r"hours and timezones of 40 stores are registered")
         # the command prints figures after ten seconds
         running.wait_for(r"pings/s sent, .* acknowledged in .* of 40 stores down")
         assert running.stop(signal.SIGINT) == 0

@@ -293,7 +293,7 @@ def test_a_bad_value_is_refused_with_the_name_of_its_variable(name: str, text: s
         ("LOOKBACK", "60", "not a duration such as 90s, 15m, 1h30m or 7d"),
         ("LOOKBACK", "31d", "not in 0s to 30d"),
         ("DEFAULT_STATUS", "up", "not one of active, inactive"),
-        ("DEFAULT_TIMEZONE", "CDT", "not an IANA zone name such as America/Chicago"),
+        ("DEFAULT_TIMEZONE", "CDT", "not the IANA name of a timezone such as America/Chicago"),
         ("KAFKA_BOOTSTRAP", "a:1,b", "'b' is not HOST:PORT"),
         ("API_HOST", "", "is empty; 0.0.0.0 listens on every address"),
     ],

@@ -204,7 +204,7 @@ class ReportCalculator:
         for store, values in self._owned.scan_stores(turn, self._suffixes):
             if store not in known:
                 raise ReportError(
-                    f"store {store_id_of(store)} is unknown: no poll, hours or zone names it"
+                    f"store {store_id_of(store)} is unknown: it has no poll, hours or timezone"
                 )
             polls = b"".join(filter(None, pick_polls(values)))
             hours, timezone = map(fact_content, values[-2:])

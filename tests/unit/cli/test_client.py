@@ -256,7 +256,7 @@ async def test_client_and_api_fit_together(serve: Any) -> None:
         await client.report(STORE, 5, spec)
         assert gateway.requests[1].spec == spec
 
-        with pytest.raises(ApiError, match="is unknown: no poll, hours or zone names it"):
+        with pytest.raises(ApiError, match="is unknown: it has no poll, hours or timezone"):
             await client.report(REPORT)
 
         gateway.failure = "no poll yet"

@@ -66,9 +66,9 @@ def test_fractions_of_any_length_are_exact(fraction: str, microseconds: int, zon
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("2024-01-01T00:00:00Z UTC", "two zones"),
-        ("2024-01-01 00:00:00+01:00 UTC", "two zones"),
-        ("2024-01-01T00:00:00+00:00 GMT", "two zones"),
+        ("2024-01-01T00:00:00Z UTC", "two timezones"),
+        ("2024-01-01 00:00:00+01:00 UTC", "two timezones"),
+        ("2024-01-01T00:00:00+00:00 GMT", "two timezones"),
         ("2024-01-01T00:00:00Z Z", "not a time"),
         ("2024-01-01", "not a time"),
         ("2024-01-01 UTC", "not a time"),

@@ -247,7 +247,7 @@ async def test_a_report_with_another_timezone_differs() -> None:
 
     assert comparison.outcome == "differs"
     assert comparison.reasons == [
-        "the report's zone is UTC, and by store-timezones/1 below offset 1 it is Europe/Berlin"
+        "the report's timezone is UTC, and by store-timezones/1 below offset 1 it is Europe/Berlin"
     ]
 
 

@@ -62,7 +62,7 @@ async def test_a_store_id_that_is_no_uuid_is_422(
 
 async def test_an_unknown_store_is_404(client: TestClient, gateway: FakeGateway) -> None:
     detail = await problem_of(await client.post(f"/trigger_report/{UNKNOWN}"), HTTPStatus.NOT_FOUND)
-    assert detail == f"store {UNKNOWN} is unknown: no poll, hours or zone names it"
+    assert detail == f"store {UNKNOWN} is unknown: it has no poll, hours or timezone"
     assert gateway.requests == []
 
 
@@ -117,7 +117,7 @@ KNOWN = "reference_time, end, start, duration, daily, exact and webhook"
         ({"reference_time": []}, "reference_time: the time is not a text but list"),
         (
             {"reference_time": "2024-03-10T12:00:00Z UTC"},
-            "reference_time: a time with two zones: '2024-03-10T12:00:00Z UTC'",
+            "reference_time: a time with two timezones: '2024-03-10T12:00:00Z UTC'",
         ),
         (
             {"reference_time": "1969-12-31T23:59:59Z"},

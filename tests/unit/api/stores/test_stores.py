@@ -35,7 +35,7 @@ async def test_a_store_without_facts_has_the_default_timezone(client: TestClient
 
 async def test_an_unknown_store_is_404(client: TestClient) -> None:
     detail = await problem_of(await client.get(f"/stores/{UNKNOWN}"), HTTPStatus.NOT_FOUND)
-    assert detail == f"store {UNKNOWN} is unknown: no poll, hours or zone names it"
+    assert detail == f"store {UNKNOWN} is unknown: it has no poll, hours or timezone"
 
 
 @pytest.mark.parametrize("path", ["/stores/7", "/stores?after=7"])

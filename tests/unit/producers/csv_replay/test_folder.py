@@ -190,7 +190,7 @@ def test_a_folder_without_any_input_is_an_error_that_names_its_files(
 ) -> None:
     for name in names:
         put(tmp_path / name, "a,b\n")
-    with pytest.raises(StoreUptimeError, match="has no CSV of polls, hours or zones") as raised:
+    with pytest.raises(StoreUptimeError, match="has no CSV of polls, hours or timezones") as raised:
         find(tmp_path)
     assert all(name in str(raised.value) for name in names)
 

@@ -126,7 +126,7 @@ async def test_a_kind_without_a_file_is_reported_at_once_and_at_the_end(tmp_path
     hours = tmp_path / "h.csv"
     hours.write_text("store_id,day,start_time_local,end_time_local\n", encoding="utf-8")
     lines, _ = await replayed(hours=[hours])
-    assert lines[0] == "no polls: only hours and zones are sent"
+    assert lines[0] == "no polls: only hours and timezones are sent"
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "store_id,day,start_time_local,end_time_local\n"])
@@ -134,7 +134,7 @@ async def test_a_file_of_hours_without_a_row_is_reported_too(tmp_path: Path, con
     hours = tmp_path / "h.csv"
     hours.write_text(content, encoding="utf-8")
     lines, summary = await replayed(hours=[hours])
-    note = "no hours: all stores count as open 24/7, but those whose hours were sent before"
+    note = "no hours: all stores count as open 24/7, except those whose hours were sent before"
     assert note in lines
     assert note in summary.lines()
 

@@ -128,8 +128,8 @@ def test_each_store_has_one_warning_of_an_unknown_timezone_or_of_hours_that_open
         f"{B},0,00:00,24:00",
     )
     assert list(store_row_warnings(store_rows, "America/Chicago")) == [
-        f"warning: store {A}: no zone is named 'Mars/Phobos'; America/Chicago applies",
-        f"warning: store {B}: no zone is named 'america/denver'; America/Chicago applies",
+        f"warning: store {A}: the timezone 'Mars/Phobos' is unknown; America/Chicago applies",
+        f"warning: store {B}: the timezone 'america/denver' is unknown; America/Chicago applies",
         f"warning: store {A}: 2 of its rows start when they end and open nothing",
     ]
 
@@ -151,4 +151,4 @@ def test_the_number_of_warnings_is_limited() -> None:
         store_rows.timezones[f"{number:08}-1111-4222-8333-444444444444"] = "Mars/Phobos"
     warnings = list(store_row_warnings(store_rows, "America/Chicago"))
     assert len(warnings) == 21
-    assert warnings[-1] == "warning: ... and 5 more stores with unknown zones"
+    assert warnings[-1] == "warning: ... and 5 more stores with unknown timezones"
