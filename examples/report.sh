@@ -6,7 +6,7 @@ store=${2:-97dd66d5-660c-48eb-8b5a-792c529ec4dd}
 json='Content-Type: application/json'
 
 # --8<-- [start:feed]
-# what the store says of itself: its hours, its zone, some polls
+# what the store says of itself: its hours, its timezone, some polls
 curl -sSf -X PUT "$api/stores/$store/business_hours" -H "$json" \
   -d '{"hours": [[0,"09:00","17:00"],[1,"09:00","17:00"],[2,"09:00","17:00"],[3,"09:00","17:00"],[4,"09:00","17:00"]]}'
 curl -sSf -X PUT "$api/stores/$store/timezone" -H "$json" -d '{"timezone_str": "America/Chicago"}'

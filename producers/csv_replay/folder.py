@@ -91,7 +91,7 @@ class _Folder:
         for kind in KINDS.values():
             candidates = by_name[kind.name] or by_header[kind.name]
             if kind is not POLLS and self._named.get(kind.name):
-                self._skip(candidates, f"{kind.option} says which {kind.name} count")
+                self._skip(candidates, f"{kind.option} says which {kind.words} count")
                 continue
             self._check_one_table(kind, candidates)
             paths[kind.name] = [candidate.path for candidate in candidates]
@@ -143,7 +143,7 @@ class _Folder:
             if len(kinds) > 1:
                 raise StoreUptimeError(
                     f"{printed(candidate.path)}: has the columns of "
-                    f"{' and of '.join(kind.name for kind in kinds)}: name it with "
+                    f"{' and of '.join(kind.words for kind in kinds)}: name it with "
                     f"{' or '.join(kind.option for kind in kinds)}, or take it away"
                 )
             if not kinds:
@@ -151,7 +151,7 @@ class _Folder:
             elif by_name[kinds[0].name]:
                 usual = printed(Path(by_name[kinds[0].name][0].path.name))
                 self._skip(
-                    [candidate], f"{kinds[0].name}, as {usual}; {kinds[0].option} takes it too"
+                    [candidate], f"{kinds[0].words}, as {usual}; {kinds[0].option} takes it too"
                 )
             else:
                 by_header[kinds[0].name].append(candidate)
@@ -176,7 +176,7 @@ class _Folder:
     def _raise_ambiguous(self, kind: Kind, first: Path, second: Path) -> None:
         raise StoreUptimeError(
             f"{printed(self._folder)} has {printed(Path(first.name))} and "
-            f"{printed(Path(second.name))}, both {kind.name}: name what is meant with "
+            f"{printed(Path(second.name))}, both {kind.words}: name what is meant with "
             f"{kind.option}, or take one away"
         )
 

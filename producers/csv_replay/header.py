@@ -177,7 +177,8 @@ def find_columns(names: list[str], kind: Kind, file: str) -> Columns:
     if missing:
         shown = ",".join(names)
         raise StoreUptimeError(
-            f"{file}: no column {', '.join(missing)} for {kind.name}; the header is {shown[:100]!r}"
+            f"{file}: no column {', '.join(missing)} for {kind.words}; the header is "
+            f"{shown[:100]!r}"
         )
     return Columns(len(names), tuple(positions))
 

@@ -138,8 +138,8 @@ def without_rows(kind: str, default_timezone: str) -> str:
             )
         case "zones":
             return (
-                f"no zones: {default_timezone} applies, except to stores whose timezone was sent "
-                "before"
+                f"no timezones: {default_timezone} applies, except to stores whose timezone was "
+                "sent before"
             )
         case _:
             return "no polls: only hours and timezones are sent"

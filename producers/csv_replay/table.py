@@ -15,23 +15,28 @@ class Kind:
     """One kind of input file.
 
     Attributes:
-        name: the word for its rows.
+        name: the name of its rows in options, summaries and dead letters.
+        words: the name of its rows in sentences.
         option: the option of `store-uptime replay` that names such files.
         columns: for each value of a row, the possible names of its column.
     """
 
     name: str
+    words: str
     option: str
     columns: tuple[tuple[str, ...], ...]
 
 
-POLLS: Final = Kind("polls", "--status", (("store_id",), ("status",), ("timestamp_utc",)))
+POLLS: Final = Kind(
+    "polls", "polls", "--status", (("store_id",), ("status",), ("timestamp_utc",))
+)
 HOURS: Final = Kind(
+    "hours",
     "hours",
     "--hours",
     (("store_id",), ("dayOfWeek", "day"), ("start_time_local",), ("end_time_local",)),
 )
-ZONES: Final = Kind("zones", "--zones", (("store_id",), ("timezone_str",)))
+ZONES: Final = Kind("zones", "timezones", "--zones", (("store_id",), ("timezone_str",)))
 KINDS: Final = {kind.name: kind for kind in (POLLS, HOURS, ZONES)}
 
 

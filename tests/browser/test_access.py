@@ -64,7 +64,7 @@ async def test_the_overview_can_be_used_by_keys_alone(open_page: OpenPage) -> No
         await press("Backspace")
         assert await outlined(page) == "q"
         await press("Tab")
-        assert (await outlined(page)).startswith("All zones")
+        assert (await outlined(page)).startswith("All timezones")
         await press("Tab")
         assert (await outlined(page)).startswith("Worst first")
         await press("Tab")

@@ -91,7 +91,7 @@ async def test_stores_are_chosen_by_search_and_timezone_and_are_ordered(
     open_page: OpenPage, backend: Backend
 ) -> None:
     async with open_page() as page:
-        await page.get_by_label("Zone").select_option("Asia/Beirut")
+        await page.get_by_label("Timezone").select_option("Asia/Beirut")
         await expect(rows(page)).to_have_count(24)
         await expect(page).to_have_url("/?zone=Asia/Beirut")
         await page.get_by_label("Sort").select_option("Store id")
@@ -103,8 +103,8 @@ async def test_stores_are_chosen_by_search_and_timezone_and_are_ordered(
         await page.get_by_label("Search by store id").fill(expected_ids[5][3:20].upper())
         await expect(rows(page)).to_have_count(1)
         assert await ids(page) == [expected_ids[5]]
-        zones = page.get_by_label("Zone").locator("option")
-        await expect(zones).to_have_text(["All zones", *sorted(ZONES)])
+        zones = page.get_by_label("Timezone").locator("option")
+        await expect(zones).to_have_text(["All timezones", *sorted(ZONES)])
 
 
 async def test_stores_are_ordered_by_their_last_poll(open_page: OpenPage, backend: Backend) -> None:
@@ -117,7 +117,7 @@ async def test_stores_are_ordered_by_their_last_poll(open_page: OpenPage, backen
 async def test_an_address_shows_what_it_says(open_page: OpenPage) -> None:
     async with open_page("/?state=up&zone=America/Denver&q=4&sort=id") as page:
         await expect(count(page, "100 up")).to_have_attribute("aria-pressed", "true")
-        await expect(page.get_by_label("Zone")).to_have_value("America/Denver")
+        await expect(page.get_by_label("Timezone")).to_have_value("America/Denver")
         await expect(page.get_by_label("Search by store id")).to_have_value("4")
         await expect(page.get_by_label("Sort")).to_have_value("id")
         for zone in await page.locator("#rows td.zone").all_text_contents():

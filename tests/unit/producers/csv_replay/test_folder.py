@@ -136,7 +136,10 @@ def test_a_broken_link_is_an_error(tmp_path: Path) -> None:
         (("hours_2023.csv", "hours_2024.csv"), "both hours: name what is meant with --hours"),
         (("hours_202301251430.csv", "hours_202401251430.csv"), "both hours"),
         (("menu_hours.csv", "menu_hours-000000000000.csv"), "both hours"),
-        (("timezones.csv", "store_timezone.csv"), "both zones: name what is meant with --zones"),
+        (
+            ("timezones.csv", "store_timezone.csv"),
+            "both timezones: name what is meant with --zones",
+        ),
     ],
 )
 def test_two_files_of_one_kind_are_an_error_that_names_the_option(
@@ -159,7 +162,7 @@ def test_a_header_of_two_kinds_is_an_error_that_names_the_options(
 ) -> None:
     write(tmp_path, **{"all.csv": "store_id,status,timestamp_utc,timezone_str\n"})
     with pytest.raises(
-        StoreUptimeError, match="of polls and of zones: name it with --status or --"
+        StoreUptimeError, match="of polls and of timezones: name it with --status or --"
     ):
         find(tmp_path)
 

@@ -121,7 +121,7 @@ async def test_a_kind_without_a_file_is_reported_at_once_and_at_the_end(tmp_path
     polls.write_text("store_id,status,timestamp_utc\n", encoding="utf-8")
     lines, summary = await replayed(status=[polls])
     assert lines[0].startswith("no hours: all stores count as open 24/7")
-    assert lines[1].startswith("no zones: America/Chicago applies")
+    assert lines[1].startswith("no timezones: America/Chicago applies")
     assert list(summary.lines())[-2:] == lines[:2]
     hours = tmp_path / "h.csv"
     hours.write_text("store_id,day,start_time_local,end_time_local\n", encoding="utf-8")

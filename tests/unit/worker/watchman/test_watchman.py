@@ -237,14 +237,14 @@ async def test_hours_that_an_older_record_replaced_are_found(errors: list[str]) 
     assert "other business hours" in errors[0]
 
 
-async def test_a_zone_that_is_not_that_of_the_topic_is_found(errors: list[str]) -> None:
+async def test_a_timezone_that_is_not_that_of_the_topic_is_found(errors: list[str]) -> None:
     product = Product()
     product.live(30)
     product.timezone(STORES[2], "Europe/Paris")
     product.facts.content[0, store_key(STORES[2]) + TIMEZONE_TAG] = b"Asia/Tokyo"
     await product.watch()
     assert product.outcomes() == (2, 1, 0)
-    assert "zone is Asia/Tokyo" in errors[0]
+    assert "timezone is Asia/Tokyo" in errors[0]
 
 
 async def test_an_older_record_that_was_forwarded_late_is_no_difference(errors: list[str]) -> None:
