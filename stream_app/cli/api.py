@@ -1,4 +1,4 @@
-"""`store-uptime api`."""
+"""The command `store-uptime api`: runs one API process."""
 
 from __future__ import annotations
 

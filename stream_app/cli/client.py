@@ -1,4 +1,4 @@
-"""The HTTP API as the commands use it."""
+"""A client of the HTTP API for the commands: requests reports and waits for them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 MARGIN_SECONDS: Final = 30.0
-"""The time beyond a report's deadline for which the client waits: messages take a while."""
+"""The client waits this long beyond a report's deadline, because messages take time."""
 
 THREE_WINDOWS: Final = ReportSpec()
 
@@ -37,11 +37,11 @@ class ApiError(StoreUptimeError):
 
 
 class ApiClient:
-    """Triggers reports and fetches them.
+    """Requests reports and fetches them, and removes stores.
 
     Args:
         address: such as `http://127.0.0.1:8000`.
-        report_deadline: µs, after which the service fails a report.
+        report_deadline: µs from a request until the service fails its report.
         monotonic: a clock in seconds that never goes back.
     """
 
@@ -52,10 +52,10 @@ class ApiClient:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._address = address.rstrip("/")
-        self._patience = report_deadline / SECOND + MARGIN_SECONDS
+        self._time_limit = report_deadline / SECOND + MARGIN_SECONDS
         self._monotonic = monotonic
         self._session: aiohttp.ClientSession | None = None
-        self._answered = False
+        self._has_answered = False
 
     async def __aenter__(self) -> ApiClient:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS))
@@ -75,11 +75,13 @@ class ApiClient:
     ) -> ReportDocument:
         """Request a report of a store and wait until it is complete.
 
-        An API that is busy, or away for a while once it has answered, is asked again.
+        The request is repeated while the API is busy, and also if an API that has answered before
+        does not answer for a while.
 
         Raises:
             ReportError: the report failed.
-            ApiError: the API refuses, does not answer, or has no report long after its deadline.
+            ApiError: the API refuses the request, does not answer, or has no report long after the
+                deadline.
         """
         return await self._report(f"/trigger_report/{store_id}", reference_time, spec)
 
@@ -94,36 +96,36 @@ class ApiClient:
         Args:
             reference_time: µs; None if the reference clock decides.
             spec: the figures of the report.
-            on_progress: called with how many parts are done, and of how many.
+            on_progress: called with the number of parts that are done, and of all parts.
 
         Raises:
             ReportError: the report failed.
-            ApiError: as for one store.
+            ApiError: for the same reasons as in `report`.
         """
         return await self._report("/trigger_report", reference_time, spec, on_progress)
 
     async def remove(self, store_id: str) -> bool:
-        """Remove a store with all that is known of it; returns when it is gone.
+        """Remove a store with all its data, and return when it is removed.
 
         Returns:
-            False where no such store is known.
+            False if the store is unknown.
 
         Raises:
-            ApiError: the API refuses, does not answer, or is busy for too long.
+            ApiError: the API refuses the request, does not answer, or is busy for too long.
         """
-        give_up_at = self._monotonic() + self._patience
-        asked_before = False
+        give_up_at = self._monotonic() + self._time_limit
+        is_repeated = False
         while True:
             status, content = await self._call("DELETE", f"/stores/{store_id}")
             if status == HTTPStatus.ACCEPTED:
                 return True
             if status == HTTPStatus.NOT_FOUND:
-                # an answer before may not have come through
-                return asked_before
+                # an earlier request may have removed it, and its answer was lost
+                return is_repeated
             if status not in _BUSY:
                 raise ApiError(str(content.get("detail", content)))
-            asked_before = True
-            self._check_patience(give_up_at, content, f"store {store_id} is not removed")
+            is_repeated = True
+            self._check_time_limit(give_up_at, content, f"store {store_id} is not removed")
             await asyncio.sleep(_BUSY_WAIT_SECONDS)
 
     async def complete_report(self, report_id: str) -> ReportDocument:
@@ -152,17 +154,18 @@ class ApiClient:
     ) -> ReportDocument:
         fields = time_content(reference_time, spec)
         body = orjson.dumps(fields) if fields else b""
-        give_up_at = self._monotonic() + self._patience
+        give_up_at = self._monotonic() + self._time_limit
         while True:
             status, content = await self._call("POST", path, body)
             if status == HTTPStatus.ACCEPTED:
-                return await self._finished(content["report_id"], give_up_at, on_progress)
+                report_id = content["report_id"]
+                return await self._wait_until_finished(report_id, give_up_at, on_progress)
             if status not in _BUSY:
                 raise ApiError(str(content.get("detail", content)))
-            self._check_patience(give_up_at, content)
+            self._check_time_limit(give_up_at, content)
             await asyncio.sleep(_BUSY_WAIT_SECONDS)
 
-    async def _finished(
+    async def _wait_until_finished(
         self,
         report_id: str,
         give_up_at: float,
@@ -179,17 +182,17 @@ class ApiClient:
                 raise ApiError(str(content.get("detail", content)))
             if on_progress is not None and "parts" in content:
                 on_progress(content["parts_done"], content["parts"])
-            self._check_patience(give_up_at, content)
+            self._check_time_limit(give_up_at, content)
             await asyncio.sleep(wait)
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
 
-    def _check_patience(
+    def _check_time_limit(
         self, give_up_at: float, content: dict[str, Any], what: str = "no report"
     ) -> None:
         if self._monotonic() >= give_up_at:
             last = content.get("detail") or content.get("status") or content
             raise ApiError(
-                f"{what} from {self._address} within {self._patience:.0f} s; the last answer: "
+                f"{what} within {self._time_limit:.0f} s; the last answer of {self._address}: "
                 f"{last}"
             )
 
@@ -206,13 +209,13 @@ class ApiClient:
                 content = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
             reason = f"({str(error) or type(error).__name__})"
-            if self._answered and not isinstance(error, orjson.JSONDecodeError):
-                # it was there: it may be starting again
+            if self._has_answered and not isinstance(error, orjson.JSONDecodeError):
+                # the API has answered before, so it may be restarting
                 detail = f"the API does not answer {reason}"
                 return HTTPStatus.SERVICE_UNAVAILABLE, {"detail": detail}
             raise ApiError(
                 f"no store-uptime API answers at {self._address} {reason}: start one with "
                 "`store-uptime up`, or name another with --api"
             ) from error
-        self._answered = True
+        self._has_answered = True
         return response.status, content

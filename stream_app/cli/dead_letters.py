@@ -56,10 +56,13 @@ def dead_letters() -> None:
 def _filters(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option(
-            "--since", metavar="T", help="Kept at this time or later; ISO 8601.", callback=_instant
+            "--since",
+            metavar="T",
+            help="Stored at this time or later; ISO 8601.",
+            callback=_instant,
         ),
         click.option("--reason", metavar="TEXT", help="With this text in the reason."),
-        click.option("--file", metavar="PATH", help="From this CSV file, or a path ending so."),
+        click.option("--file", metavar="PATH", help="From this CSV file, or the end of its path."),
         click.option(
             "--topic",
             type=click.Choice([spec.name for spec in ALL_TOPICS]),
@@ -123,7 +126,7 @@ def list_(
         if not rendered:
             click.echo("no dead letters", err=True)
     if more:
-        click.echo(f"... and {more:,} more: raise --limit, or ask for fewer by --reason", err=True)
+        click.echo(f"... and {more:,} more: raise --limit, or use --reason", err=True)
 
 
 @dead_letters.command("show")
@@ -159,8 +162,8 @@ def show(*, number: int, raw: bool, form: str, data_dir: Path | None) -> None:
     "value_file",
     type=click.File("rb"),
     metavar="FILE",
-    help="Send what this file holds (-: standard input) in place of the original of the one ID: "
-    "`show ID --raw` gives what to mend.",
+    help="Send the content of this file (-: standard input) instead of the original of the one ID. "
+    "`show ID --raw` prints the original, so that you can correct it.",
 )
 @click.option(
     "--force",
@@ -168,7 +171,7 @@ def show(*, number: int, raw: bool, form: str, data_dir: Path | None) -> None:
     help="Send hours and timezones even of stores that have newer ones, and replace the newer ones "
     "(a single row of hours is added to them).",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be sent.")
+@click.option("--dry-run", is_flag=True, help="Send nothing: only print what would be sent.")
 @data_dir_option
 def replay(
     *,
@@ -183,17 +186,17 @@ def replay(
     dry_run: bool,
     data_dir: Path | None,
 ) -> None:
-    """Send originals again where they belong; name dead letters by ID, by filters, or say --all.
+    """Send the originals of dead letters again; name them by ID, by filters, or say --all.
 
-    What is surely still bad is not sent but listed. Doubles change nothing, so running it again
-    is safe; dead letters stay in the list until they expire. What the worker rejects after all
-    becomes a new dead letter. Exit code 0: every original was sent and acknowledged, or says what
-    holds already.
+    An original that is still bad is not sent but listed. It is safe to run this again: what is sent
+    twice changes nothing. Dead letters stay in the list until they expire. An original that the
+    worker rejects again becomes a new dead letter. Exit code 0: every original was sent and
+    acknowledged, or equals what its store already has.
     """
     filters = DeadLetterFilter(topic, file, reason, since)
     filtered = filters != DeadLetterFilter()
     if sum((bool(numbers), every_one, filtered)) != 1:
-        raise click.UsageError("name letters by ID, or by filters, or say --all")
+        raise click.UsageError("name dead letters by ID, or by filters, or say --all")
     if value_file is not None and len(numbers) != 1:
         raise click.UsageError("--set-value goes with exactly one ID")
     value = None if value_file is None else value_file.read().removesuffix(b"\n")
@@ -204,7 +207,7 @@ def replay(
     click.echo(summarize(result, dry_run=dry_run))
     if result.sent and not dry_run:
         click.echo(
-            "what the worker rejects after all is a new dead letter: `store-uptime dead-letters "
+            "what the worker rejects again becomes a new dead letter: `store-uptime dead-letters "
             "list` shows it"
         )
     sys.exit(0 if result.complete else 1)
@@ -250,7 +253,7 @@ async def _replay(
 async def _log(
     settings: Settings, process: Process
 ) -> AsyncIterator[tuple[DeadLetterLog, PartitionReader]]:
-    # a broker that never saw a dead letter has no topic to ask for
+    # a new broker does not have the topic yet
     await ensure_topics(settings, process)
     async with partition_reader(settings) as reader:
         yield await DeadLetterLog.open(reader), reader

@@ -1,4 +1,4 @@
-"""`store-uptime demo`: the main job on the sample data, from an empty folder to a CSV."""
+"""The command `store-uptime demo`: replays the sample data and prints reports, all by itself."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 STORES_SHOWN: Final = 8
 
 MARKER: Final = "demo"
-"""The file that marks a data dir of the sample, which is never mixed into other data."""
+"""The file that marks the data dir of a demo: the sample is never mixed with other data."""
 
 
 @click.command(cls=StrictCommand)
@@ -118,7 +118,7 @@ def state_folder(folder: Path | None) -> Iterator[Path]:
 
 
 def _claim(folder: Path) -> None:
-    """Mark a folder as the demo's, which it must be already or be empty."""
+    """Mark a folder as the demo's; it must be empty, or marked already."""
     marker = make_folder(folder.expanduser()) / MARKER
     if marker.exists():
         return
@@ -136,9 +136,9 @@ class _Demo:
 
     Attributes:
         sample: folder of the files to replay.
-        keep: stay up afterwards.
-        report: takes one line for the person at every step.
-        done: the reports have been printed.
+        keep: True keeps the product running after the reports.
+        report: prints a line about each step.
+        done: True once the reports are printed.
     """
 
     sample: Path
@@ -161,7 +161,7 @@ class _Demo:
             click.echo(csv_text(chain.from_iterable(each.csv_rows() for each in reports)), nl=False)
             self.done = True
             if self.keep:
-                self._invite(stack, settings.data_dir, store_ids[0])
+                self._print_next_steps(stack, settings.data_dir, store_ids[0])
                 await stack.run_for_ever()
 
     async def _replay(self, stack: Stack) -> None:
@@ -181,8 +181,8 @@ class _Demo:
         if not summary.complete:
             raise BrokerUnavailableError("the broker did not acknowledge every good row")
 
-    def _invite(self, stack: Stack, data_dir: Path, store_id: str) -> None:
-        """Say what can be done now; commands stand on lines of their own, to be copied whole."""
+    def _print_next_steps(self, stack: Stack, data_dir: Path, store_id: str) -> None:
+        """Print what the user can do next; each command is a whole line, ready to be copied."""
         self.report("open this address, or try these commands in another terminal:")
         click.echo(f"{stack.api}/", err=True)
         click.echo(f"curl -X POST {stack.api}/trigger_report/{store_id}", err=True)

@@ -1,4 +1,4 @@
-"""`store-uptime explain`: a report's figures, recomputed from the topics by another way."""
+"""The command `store-uptime explain`: recomputes a report from the topics and compares it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=StrictCommand)
 @click.argument("report_id")
-@click.option("--store", metavar="STORE_ID", help="Which row of a report of many stores.")
+@click.option(
+    "--store", metavar="STORE_ID", help="Store whose row to explain, in a report of many stores."
+)
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
 )

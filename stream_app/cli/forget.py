@@ -1,4 +1,4 @@
-"""`store-uptime forget`."""
+"""The command `store-uptime forget`: removes stores."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 @click.option("--api", "address", help="Address of the API; default: that of the data dir.")
 @data_dir_option
 def forget(store_ids: tuple[str, ...], *, address: str | None, data_dir: Path | None) -> None:
-    """Remove stores with all that is known of them: polls, business hours, timezone.
+    """Remove stores with all their data: polls, business hours, timezone.
 
-    What comes in later makes a store anew. Ends with 1 where one of them was unknown.
+    Input that arrives later creates the store again. Exit code 1: one of them was unknown.
     """
     try:
         parsed_ids = list(dict.fromkeys(map(parse_uuid, store_ids)))

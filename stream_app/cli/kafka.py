@@ -1,4 +1,4 @@
-"""`store-uptime kafka start|stop|status|prepare|jars|client-properties`: the local broker alone."""
+"""The commands `store-uptime kafka ...`: they run the local broker alone."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ nodes_option = click.option(
     "--nodes",
     type=click.Choice(["1", "3"]),
     callback=lambda _context, _option, text: int(text) if text else None,
-    help="Nodes of the local broker; fixed once the data dir has one.",
+    help="Number of nodes of the local broker; it cannot change once the data dir has a broker.",
 )
 
 
@@ -60,7 +60,7 @@ def kafka() -> None:
 def start(data_dir: Path | None, nodes: int | None) -> None:
     """Start the broker, or find it running, and print its address.
 
-    The one line on standard output is made for: export $(store-uptime kafka start)
+    The line on standard output can be exported: export $(store-uptime kafka start)
     """
     settings = read_settings(data_dir=data_dir)
     keep_private()
@@ -112,9 +112,9 @@ def status(data_dir: Path | None, nodes: int | None) -> None:
 @data_dir_option
 @nodes_option
 def prepare(data_dir: Path | None, nodes: int | None) -> None:
-    """Fetch what a start needs, jars or image, so that it needs no network.
+    """Download the jars or the image that a start needs, so that it needs no network.
 
-    Nothing to do where a broker is named.
+    There is nothing to do if the settings name a broker.
     """
     settings = read_settings(data_dir=data_dir)
 
@@ -127,13 +127,13 @@ def prepare(data_dir: Path | None, nodes: int | None) -> None:
 
 @kafka.command("jars")
 @data_dir_option
-@click.option("--tools", is_flag=True, help="With Kafka's own commands, kafka-topics and others.")
+@click.option("--tools", is_flag=True, help="Add Kafka's own commands, such as kafka-topics.")
 def jars(data_dir: Path | None, *, tools: bool) -> None:
-    """Print the folder of Kafka's jars, fetched if need be: for Java programs.
+    """Print the folder of Kafka's jars, for Java programs; download missing ones.
 
-    Made for: java -cp "$(store-uptime kafka jars)/*" Program.java
+    For example: java -cp "$(store-uptime kafka jars)/*" Program.java
 
-    With --tools, Kafka's own commands are in its folder `bin`, made for:
+    With --tools, Kafka's own commands are in its folder `bin`. For example:
     "$(store-uptime kafka jars --tools)/bin/kafka-topics" --bootstrap-server ... --list
     """
     settings = read_settings(data_dir=data_dir)
@@ -154,15 +154,15 @@ def jars(data_dir: Path | None, *, tools: bool) -> None:
 @kafka.command("client-properties")
 @data_dir_option
 def client_properties(data_dir: Path | None) -> None:
-    """Print the name of a file by which Kafka's own commands and Java clients log in.
+    """Print the path of a file with which Kafka's own commands and Java clients log in.
 
-    Made for: kafka-topics --command-config "$(store-uptime kafka client-properties)" ...
+    For example: kafka-topics --command-config "$(store-uptime kafka client-properties)" ...
     """
     settings = read_settings(data_dir=data_dir)
     if settings.kafka_bootstrap:
         raise SettingsError(
-            f"{PREFIX}KAFKA_BOOTSTRAP names a broker: how to log in to it is for you to know; "
-            "without it this is about the broker of the data dir"
+            f"{PREFIX}KAFKA_BOOTSTRAP names a broker of yours, whose login you have to look up; "
+            "unset it for the login of the local broker"
         )
     keep_private()
     click.echo(write_client_properties(resolve_bootstrap(settings)))
@@ -170,7 +170,7 @@ def client_properties(data_dir: Path | None) -> None:
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
     if asyncio.run(run_until_signalled(work)):
-        # what the caller waits for did not happen
+        # the work was interrupted
         sys.exit(INTERRUPTED)
 
 
@@ -182,4 +182,4 @@ def _report(line: str) -> None:
 def _used_by_stack(settings: Settings) -> str:
     running = running_stack_of(settings.data_dir)
     who = f" (process {running.pid})" if running else ""
-    return f"`store-uptime up`{who} uses the broker of {settings.data_dir}: stop that instead"
+    return f"`store-uptime up`{who} uses the broker of {settings.data_dir}: stop it instead"

@@ -1,4 +1,4 @@
-"""The log of a process: one line an event, in UTC, without the chatter of libraries."""
+"""Sets up the log of a process: one line for each event, in UTC; libraries may not flood it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 REPEAT_SECONDS: Final = 60.0
-"""The shortest time between two lines of one kind: a lost broker is one line, not thousands."""
+"""Least time between two lines of the same kind: a lost broker gives one line, not thousands."""
 
 _QUIET: Final = ("faust", "mode", "aiohttp.access")
 _REPETITIVE: Final = (
@@ -18,36 +18,36 @@ _REPETITIVE: Final = (
     "asyncio",
     "api.http.connections",
 )
-"""The loggers whose lines come as often as a client or a lost broker causes them."""
+"""Loggers that clients or a lost broker can make write any number of lines."""
 
 _MAX_KINDS: Final = 1_000
-"""The largest number of kinds that are remembered: asyncio's lines name ever new objects."""
+"""Most kinds of lines that are remembered; asyncio's lines would make a new kind each time."""
 
-_SHOWN: Final = 200
+_MAX_CHARACTERS: Final = 200
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a kind of line through once per interval; the next one says how many were left out."""
+    """Shows a line of each kind once a minute; the next one says how many were left out."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._shown: dict[tuple[str, str, str], tuple[float, int]] = {}
+        self._last_shown: dict[tuple[str, str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Decide whether to show a record: ours, except those that any client can cause."""
+        """Return False for a record of a repetitive logger that repeats a line shown just now."""
         if not record.name.startswith(_REPETITIVE):
             return True
         error = record.exc_info[1] if record.exc_info else None
-        # the format, not the text: libraries have a bounded number of these
+        # the format and not the text: libraries have a limited number of formats
         line = str(record.msg).partition("\n")[0][:100]
         kind = (record.name, line, type(error).__name__)
-        last, left_out = self._shown.get(kind, (None, 0))
+        last, left_out = self._last_shown.get(kind, (None, 0))
         if last is not None and record.created - last < REPEAT_SECONDS:
-            self._shown[kind] = (last, left_out + 1)
+            self._last_shown[kind] = (last, left_out + 1)
             return False
-        if len(self._shown) >= _MAX_KINDS:
-            self._shown.clear()
-        self._shown[kind] = (record.created, 0)
+        if len(self._last_shown) >= _MAX_KINDS:
+            self._last_shown.clear()
+        self._last_shown[kind] = (record.created, 0)
         if record.name == "aiohttp.server" or isinstance(error, OSError):
             _in_one_line(record, error)
         if left_out:
@@ -57,9 +57,9 @@ class RepeatFilter(logging.Filter):
 
 
 def _in_one_line(record: logging.LogRecord, error: BaseException | None) -> None:
-    """Shorten a record to one line: no stack is needed for what a client sends."""
-    reason = "" if error is None else f": {error!r}"[:_SHOWN]
-    record.msg = " ".join(f"{record.getMessage()[:_SHOWN]}{reason}".split())
+    """Shorten a record to one line: errors that a client causes need no stack trace."""
+    reason = "" if error is None else f": {error!r}"[:_MAX_CHARACTERS]
+    record.msg = " ".join(f"{record.getMessage()[:_MAX_CHARACTERS]}{reason}".split())
     record.args = None
     record.exc_info = None
     record.exc_text = None

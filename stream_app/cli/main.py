@@ -1,4 +1,4 @@
-"""The `store-uptime` command: subcommands are loaded when they are asked for."""
+"""The `store-uptime` command, which imports a subcommand's module when it is called."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMMANDS: Final = {
 }
 
 
-_REFUSED: Final = {
+_SYSTEM_LIMITS: Final = {
     errno.EDQUOT,
     errno.EIO,
     errno.EMFILE,
@@ -38,7 +38,7 @@ _REFUSED: Final = {
     errno.ENOSPC,
     errno.EROFS,
 }
-"""The error codes of the system that mean a lack, such as of disk space, and no fault of ours."""
+"""Error codes of the operating system, such as for a full disk, that are no fault of ours."""
 
 
 class _LazyGroup(click.Group):
@@ -68,10 +68,10 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command; an expected error is one line on standard error and an exit code."""
-    # until a command sets up logging, libraries' complaints are not lines of ours
+    # until a command sets up logging, warnings of libraries are not printed
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        # click hands back the code of `Context.exit`, and whatever a command returns
+        # click returns the code of `Context.exit`, or what the command returned
         code = cli(prog_name="store-uptime", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
     except click.ClickException as error:
@@ -83,7 +83,7 @@ def main() -> None:
         click.echo(f"store-uptime: {error}", err=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in _REFUSED:
+        if error.errno not in _SYSTEM_LIMITS:
             raise
         where = f"{error.filename}: " if error.filename else ""
         click.echo(f"store-uptime: {where}{error.strerror}", err=True)

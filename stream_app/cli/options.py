@@ -1,4 +1,4 @@
-"""Options that several commands share, strict reading of options, and the settings of a process."""
+"""Options that several commands share, strict checks of options, and reading the settings."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class StrictCommand(click.Command):
-    """A command that ignores nothing: an empty value, or an option said twice, is a usage error.
+    """A command for which an empty value, or an option that is given twice, is a usage error.
 
-    `--start ""` is mostly a variable of a script that was never set. Of an option that is there
-    twice click would take the last one alone.
+    `--start ""` usually means that a variable of a script was never set. If an option is given
+    twice, click by itself would use the last value and ignore the first.
     """
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -36,19 +36,19 @@ class StrictCommand(click.Command):
 
 
 class StrictGroup(click.Group):
-    """A group of such commands."""
+    """A group of commands, each of which is a `StrictCommand`."""
 
     command_class = StrictCommand
 
 
 class FiniteRange(click.FloatRange):
-    """A range of numbers; neither `nan`, which is in every range, nor `inf` is one."""
+    """A range of finite numbers: click itself accepts `nan` in any range, and `inf`."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Read the number in a text."""
         number = super().convert(value, param, ctx)
         if not math.isfinite(number):
-            self.fail(f"{value!r} is not a number that can be reckoned with.", param, ctx)
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
         return number
 
 
@@ -56,9 +56,9 @@ def _check(ctx: click.Context, parameter: click.Parameter, value: Any, times: in
     texts = value if isinstance(value, list | tuple) else [value]
     if any(isinstance(text, str) and not text.strip() for text in texts):
         raise click.BadParameter("empty: give it a value, or leave it out", ctx, parameter)
-    once = isinstance(parameter, click.Option) and not (parameter.multiple or parameter.is_flag)
-    if once and times > 1:
-        raise click.BadParameter(f"there {times} times: say it once", ctx, parameter)
+    single = isinstance(parameter, click.Option) and not (parameter.multiple or parameter.is_flag)
+    if single and times > 1:
+        raise click.BadParameter(f"given {times} times: give it once", ctx, parameter)
 
 
 data_dir_option = click.option(
@@ -69,7 +69,7 @@ data_dir_option = click.option(
 
 
 def keep_private() -> None:
-    """Make all further files of this process readable by this user alone."""
+    """Make all files that this process creates from now on readable by this user alone."""
     os.umask(PRIVATE_UMASK)
 
 

@@ -1,4 +1,4 @@
-"""Commands of this program as a person types them."""
+"""Writes commands of this program as a person types them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ NAME: Final = "store-uptime"
 
 
 def command_line(*arguments: str) -> str:
-    """Write a command that a shell runs as it is, in the folder that this program runs in.
+    """Write a command line that works in the current folder.
 
-    The program is named by its path where the name alone would not find it.
+    The program is named by its path if a shell would not find it by its name.
     """
-    started = Path(sys.argv[0])
+    program = Path(sys.argv[0])
     on_path = shutil.which(NAME)
-    if started.name != NAME or (on_path is not None and Path(on_path).samefile(started)):
+    if program.name != NAME or (on_path is not None and Path(on_path).samefile(program)):
         return shlex.join([NAME, *arguments])
-    if started.is_absolute() and started.is_relative_to(Path.cwd()):
-        started = started.relative_to(Path.cwd())
-    return shlex.join([str(started), *arguments])
+    if program.is_absolute() and program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    return shlex.join([str(program), *arguments])

@@ -1,4 +1,4 @@
-"""`store-uptime replay`: CSV files onto the topics."""
+"""The command `store-uptime replay`: sends the rows of CSV files to Kafka."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ def _option(name: str, what: str) -> Callable[[Any], Any]:
     "folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Take the CSV files of a folder, by their usual names or else by their headers; those "
-    "that are not taken are named.",
+    help="Send the CSV files of a folder, found by their usual names or else by their headers; "
+    "files that are not used are listed.",
 )
 @click.option(
     "--speed",
     type=FiniteRange(min=0),
     default=0.0,
     show_default=True,
-    help="0: as fast as it goes; else so many times the pace of the poll times: 3600 plays an "
-    "hour a second.",
+    help="0: as fast as possible; 1: at the pace of the poll times; 3600: an hour of polls in a "
+    "second.",
 )
 @click.option(
     "--rejects",
@@ -70,10 +70,10 @@ def replay(
 ) -> None:
     """Send CSV files of polls, business hours and timezones.
 
-    Bad rows are shown, counted and kept in the dead-letters topic; the good ones all arrive.
-    Running it again is safe: doubles change nothing.
+    Bad rows are shown, counted and stored in the dead-letters topic; all good rows are sent. It is
+    safe to run this again: what is sent twice changes nothing.
 
-    Exit code 0: every good row was acknowledged. 5: so it was, but every row of a file, or all
+    Exit code 0: every good row was acknowledged. 5: the same, but every row of a file, or all
     hours of a store, were rejected; the last lines name them. 4: no broker, or not every good row
     was acknowledged. 1 or 2: a file, an option or a setting is wrong.
     """

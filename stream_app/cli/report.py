@@ -1,4 +1,4 @@
-"""`store-uptime report`."""
+"""The command `store-uptime report`: requests reports and prints them."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ _IDS_SHOWN: Final = 10
 @click.option(
     "--at", "--end", "at", help="Reference time, ISO 8601; default: by the reference clock."
 )
-@click.option("--start", help="One time from here to the end, instead of hour, day and week.")
-@click.option("--duration", help="The same by its length, ISO 8601: P7D, PT90M.")
-@click.option("--daily", is_flag=True, help="A row for each local day; default: of 7 days.")
-@click.option("--exact", is_flag=True, help="Seconds, without the grid of minutes.")
+@click.option("--start", help="Report one time range from this time, not hour, day and week.")
+@click.option("--duration", help="Length of that range instead of --start, as P7D or PT90M.")
+@click.option("--daily", is_flag=True, help="A row for each local day; by default, 7 days.")
+@click.option("--exact", is_flag=True, help="Exact seconds instead of whole minutes.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write to a file.")
 @click.option("--format", "output_format", type=click.Choice(["csv", "json"]), default="csv")
 @click.option("--api", "address", help="Address of the API; default: that of the data dir.")
@@ -62,7 +62,7 @@ def report(
     address: str | None,
     data_dir: Path | None,
 ) -> None:
-    """Ask for reports and print them: a row a store, or a row a store and day.
+    """Request reports and print them: a row for each store, or for each store and day.
 
     The id of each report goes to standard error: `store-uptime explain` takes it.
     """
@@ -99,8 +99,8 @@ def report(
     if len(report_ids) > _IDS_SHOWN:
         click.echo(f"and {len(report_ids) - _IDS_SHOWN} more: --format json names all", err=True)
     for store_id, reason in failures:
-        about = reason.removeprefix(f"store {store_id}: ")
-        click.echo(f"store-uptime: no report of store {store_id}: {about}", err=True)
+        detail = reason.removeprefix(f"store {store_id}: ")
+        click.echo(f"store-uptime: no report of store {store_id}: {detail}", err=True)
     sys.exit(1 if failures else 0)
 
 
@@ -119,7 +119,7 @@ async def _fleet(
 
 
 def _objects(document: ReportDocument) -> list[dict[str, Any]]:
-    """Make the JSON of a report: one object a store, or one a row of a report of many stores."""
+    """Return the JSON objects of a report: one of a store, or one for each row of many stores."""
     if "store_id" in document.fields:
         return [document.fields]
     return [{**row, "columns": document.columns} for row in document.rows()]
@@ -154,6 +154,6 @@ async def _reports(
                     for store_id in store_ids:
                         group.create_task(one(store_id))
             except* StoreUptimeError as errors:
-                # all of them met the same trouble: one line says it
+                # all of them failed for the same reason: one line is enough
                 raise errors.exceptions[0] from None
     return [reports[store_id] for store_id in store_ids if store_id in reports], failures

@@ -1,4 +1,4 @@
-"""The sample data: within an installed package, in `data/` of a checkout."""
+"""Finds the sample data: within an installed package, or in `data/` of a checkout."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def check_sample(folder: Path) -> None:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise PrerequisiteError(
-            f"the sample data is not there: {folder} has no {', '.join(missing)}"
+            f"the sample data is missing: {folder} has no {', '.join(missing)}"
         )
 
 
 def first_stores(folder: Path, count: int) -> list[str]:
-    """List the first stores that the sample's polls name, in their order."""
+    """List the first stores in the sample's polls, in the order of the file."""
     stores: dict[str, None] = {}
     with gzip.open(folder / POLLS, "rt", encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):

@@ -1,4 +1,4 @@
-"""`store-uptime settings`."""
+"""The command `store-uptime settings`: prints every setting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`store-uptime simulate`: stores played live."""
+"""The command `store-uptime simulate`: sends the pings of simulated stores."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ DEFAULT_EVERY: Final = 10 * SECOND
 MAX_STORES: Final = 1_000_000
 MAX_RATE: Final = 10_000_000
 
-_KEPT_EVERY: Final = 2 * SECOND
-"""The time in which the product keeps about one poll of a store, over a week."""
+_MIN_PERIOD: Final = 2 * SECOND
+"""Polls of a store at this distance (µs) are as many in a week as the product stores."""
 
 
 def _duration(_context: click.Context, _option: click.Parameter, text: str | None) -> int | None:
@@ -39,7 +39,7 @@ def _duration(_context: click.Context, _option: click.Parameter, text: str | Non
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     if not duration:
-        raise click.BadParameter("nothing happens in no time")
+        raise click.BadParameter("must be longer than 0")
     return duration
 
 
@@ -57,7 +57,7 @@ def _share(name: str, help_text: str) -> Callable[[Any], Any]:
 @click.option(
     "--stores",
     type=click.IntRange(1, MAX_STORES),
-    help=f"How many stores; default {DEFAULT_STORES}, or what --rate and --every come to.",
+    help=f"How many stores; default {DEFAULT_STORES}, or as --rate and --every require.",
 )
 @click.option(
     "--every",
@@ -68,28 +68,28 @@ def _share(name: str, help_text: str) -> Callable[[Any], Any]:
 @click.option(
     "--rate", type=FiniteRange(min=0, min_open=True, max=MAX_RATE), help="Pings a second in all."
 )
-@click.option("--duration", metavar="DURATION", callback=_duration, help="End after so long.")
+@click.option("--duration", metavar="DURATION", callback=_duration, help="End after this time.")
 @click.option(
     "--seed",
     type=int,
     default=1,
     show_default=True,
-    help="The same seed plays the same stores, and goes on with them.",
+    help="The same seed simulates the same stores, and goes on with them.",
 )
 @click.option(
     "--via",
     type=click.Choice(["http", "kafka"]),
     default="http",
     show_default=True,
-    help="Post to the API, or publish to Kafka as a store can by itself.",
+    help="Post to the API, or publish to Kafka, as stores can do themselves.",
 )
 @click.option("--api", "address", help="Address of the API; default: that of the data dir.")
-@_share("outages", "Share of the stores that have an outage in any 60 of their pings.")
-@_share("flapping", "Share of the stores that come and go all the time.")
-@_share("skewed", "Share of the stores whose clock is off; one in five of these is rejected.")
-@_share("late", "Share of the stores whose line is down for a while in any 60 of their pings.")
+@_share("outages", "Share of the stores that have an outage during 60 pings.")
+@_share("flapping", "Share of the stores that go down and come up all the time.")
+@_share("skewed", "Share of the stores with a wrong clock; one in five of these is rejected.")
+@_share("late", "Share of the stores that send some of 60 pings late, after a network failure.")
 @_share("duplicates", "Share of the pings that are sent twice.")
-@click.option("--calm", is_flag=True, help="No trouble at all.")
+@click.option("--calm", is_flag=True, help="None of these faults.")
 @click.option("--register", is_flag=True, help="Send hours and timezones first.")
 @click.option(
     "--record",
@@ -113,16 +113,16 @@ def simulate(
     data_dir: Path | None,
     **shares: float,
 ) -> None:
-    """Play stores that report themselves, until Ctrl-C.
+    """Simulate stores that send pings, until Ctrl-C.
 
     The stores have outages, change their status often, have wrong clocks, and report late and
     twice. Pings do not queue up: if the product is slower than the pings, a line says so.
     """
     stores, every = size(stores, every, rate)
     settings = read_settings(data_dir=data_dir)
-    trouble = FaultRates(0, 0, 0, 0, 0) if calm else FaultRates(**shares)
+    faults = FaultRates(0, 0, 0, 0, 0) if calm else FaultRates(**shares)
     plan = SimulationPlan(
-        Simulation(stores, every, seed=seed, faults=trouble, tolerance=settings.future_tolerance),
+        Simulation(stores, every, seed=seed, faults=faults, tolerance=settings.future_tolerance),
         via,
         address or api_address(settings),
         duration,
@@ -134,10 +134,10 @@ def simulate(
         f"{stores:,} stores, a ping every {format_duration(every)} each: "
         f"{stores * SECOND / every:,.1f} pings/s via {via}; Ctrl-C ends it"
     )
-    if every < _KEPT_EVERY:
+    if every < _MIN_PERIOD:
         view.print_line(
-            f"warning: a store that pings more often than every {format_duration(_KEPT_EVERY)} "
-            "has more polls a week than the product keeps: fine for a while"
+            f"warning: a store that pings more often than every {format_duration(_MIN_PERIOD)} "
+            "has more polls a week than the product stores: only for short runs"
         )
     result = SimulationResult()
     try:
@@ -163,16 +163,16 @@ def size(stores: int | None, every: int | None, rate: float | None) -> tuple[int
     """Compute how many stores there are, and the µs between two pings of a store.
 
     Raises:
-        click.UsageError: the three contradict each other, or come to nothing that can be played.
+        click.UsageError: all three are given, or they require too many stores.
     """
     if rate is None:
         return stores or DEFAULT_STORES, every or DEFAULT_EVERY
     if stores is not None and every is not None:
-        raise click.UsageError("of --stores, --every and --rate give two: they fix the third")
+        raise click.UsageError("give two of --stores, --every and --rate: they fix the third")
     if stores is None:
         every = every or DEFAULT_EVERY
         stores = max(1, round(rate * every / SECOND))
         if stores > MAX_STORES:
-            raise click.UsageError(f"that takes more than {MAX_STORES:,} stores: say --stores")
-    # exact for the rate, whatever whole number of stores it comes to
+            raise click.UsageError(f"this requires more than {MAX_STORES:,} stores: give --stores")
+    # the period makes the rate exact, because the number of stores is rounded
     return stores, max(1, round(stores * SECOND / rate))

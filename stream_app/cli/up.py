@@ -1,4 +1,4 @@
-"""`store-uptime up`: broker, workers and API in one process tree."""
+"""The command `store-uptime up`: runs broker, workers and API in one process tree."""
 
 from __future__ import annotations
 
@@ -52,9 +52,8 @@ def _probe_period(_context: click.Context, _option: click.Parameter, seconds: fl
     callback=_probe_period,
     default=DEFAULT_LIVENESS.period_seconds,
     show_default=True,
-    help="Seconds between two questions to each process whether it is alive; one that leaves "
-    f"{DEFAULT_LIVENESS.failure_threshold} in a row unanswered is killed and started again. "
-    "0: never asked.",
+    help="Seconds between two probes of each process; a process that does not answer "
+    f"{DEFAULT_LIVENESS.failure_threshold} in a row is killed and started again. 0: no probes.",
 )
 def up(
     *,
@@ -93,7 +92,7 @@ def stack_settings(
     Args:
         environment: the variables.
         nodes: the number of nodes, 1 or 3; None for as many as the data dir has.
-        overrides: parsed values that go before the environment; None for a setting without one.
+        overrides: parsed values, which win over the environment; None is no value.
 
     Raises:
         SettingsError: a value that cannot be used.

@@ -1,4 +1,4 @@
-"""`store-uptime worker`."""
+"""The command `store-uptime worker`: runs one worker."""
 
 from __future__ import annotations
 

@@ -227,7 +227,7 @@ async def test_an_original_that_the_worker_rejects_again_is_a_new_dead_letter(
         *("dead-letters", "replay", str(first["id"])), STORE_UPTIME_FUTURE_TOLERANCE="2h"
     )
     assert sent.returncode == 0, sent.stderr
-    assert b"what the worker rejects after all is a new dead letter" in sent.stdout
+    assert b"what the worker rejects again becomes a new dead letter" in sent.stdout
     newer, older = dead_letters_of(command, store, since, 2)
     assert older == first
     assert newer["id"] > older["id"]

@@ -161,7 +161,7 @@ async def test_the_client_gives_up_long_after_the_deadline(
     assert clock.now == 20.0 + 8 * 20.0
     message = str(given_up.value)
     assert re.fullmatch(
-        f"no report from {address.rstrip('/')} within 150 s; the last answer: {last_answer}",
+        f"no report within 150 s; the last answer of {address.rstrip('/')}: {last_answer}",
         message,
     )
 

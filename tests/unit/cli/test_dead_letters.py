@@ -283,10 +283,10 @@ def test_dead_letters_that_were_not_sent_are_listed_and_counted(topic: FakeReade
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["replay"], "name letters by ID, or by filters, or say --all"),
-        (["replay", "3", "--all"], "name letters by ID, or by filters, or say --all"),
-        (["replay", "3", "--reason", "x"], "name letters by ID, or by filters, or say --all"),
-        (["replay", "--all", "--file", "x"], "name letters by ID, or by filters, or say --all"),
+        (["replay"], "name dead letters by ID, or by filters, or say --all"),
+        (["replay", "3", "--all"], "name dead letters by ID, or by filters, or say --all"),
+        (["replay", "3", "--reason", "x"], "name dead letters by ID, or by filters, or say --all"),
+        (["replay", "--all", "--file", "x"], "name dead letters by ID, or by filters, or say"),
         (["replay", "3", "4", "--set-value", "-"], "--set-value goes with exactly one ID"),
         (["replay", "--all", "--set-value", "-"], "--set-value goes with exactly one ID"),
         (["list", "--since", "noon"], "not a time: 'noon'"),

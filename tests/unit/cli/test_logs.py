@@ -93,4 +93,4 @@ def test_the_filter_stores_a_bounded_number_of_kinds() -> None:
     shown = RepeatFilter()
     for number in range(3 * _MAX_KINDS):
         shown.filter(record("asyncio", f"Exception in callback <{number}>", 100))
-    assert len(shown._shown) <= _MAX_KINDS
+    assert len(shown._last_shown) <= _MAX_KINDS

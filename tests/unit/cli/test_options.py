@@ -72,7 +72,7 @@ def test_a_repeated_option_is_a_usage_error(
         return
     output = refused(*path, option, "1", f"{option}=2")
     assert f"Invalid value for '{parameter.opts[0]}'" in output
-    assert "there 2 times: say it once" in output
+    assert "given 2 times: give it once" in output
 
 
 @pytest.mark.parametrize("path", ARGUMENTS)
@@ -82,7 +82,7 @@ def test_an_empty_argument_is_a_usage_error(path: Any) -> None:
 
 def test_two_names_of_one_option_are_the_same_option() -> None:
     output = refused("report", STORE, "--at", "2024-03-10T12:00Z", "--end", "2024-03-10T13:00Z")
-    assert "there 2 times: say it once" in output
+    assert "given 2 times: give it once" in output
 
 
 @pytest.mark.parametrize("option", ["--start", "--duration", "--at"])

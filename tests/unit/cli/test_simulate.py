@@ -109,7 +109,7 @@ def test_calm_has_no_faults_and_fast_stores_give_a_warning(
     ("arguments", "message"),
     [
         (["--every", "soon"], "not a duration such as 90s"),
-        (["--duration", "0s"], "nothing happens in no time"),
+        (["--duration", "0s"], "must be longer than 0"),
         (["--outages", "1.5"], "1.5 is not in the range"),
         (["--rate", "0"], "not in the range"),
         (["--stores", "0"], "not in the range"),
