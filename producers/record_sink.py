@@ -1,7 +1,7 @@
 """Sends records to Kafka with acknowledgement and back-pressure, for replays and for pings.
 
-Records go in batches of `BatchProducer`. aiokafka's `send` makes a future, a wake-up and a log line
-for every record, which takes longer than all else that a replay does with it.
+`BatchProducer` sends the records in batches. aiokafka's `send` makes a future, a wake-up and a log
+line for every record, and these take longer than everything else that a replay does for it.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class RecordSink:
             BrokerUnavailableError: nothing was acknowledged for the time limit.
             StoreUptimeError: a broker rejected this record or an earlier one for good.
         """
-        # by the settings: no worker reads a partition that was added to the topic later
+        # the settings decide: workers do not read partitions that were added to the topic later
         partition = partition_of(key, topic.partitions(self._settings))
         await self._wait_for_capacity(topic.name, partition)
         if self._failure is not None:

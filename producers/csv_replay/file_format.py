@@ -19,7 +19,7 @@ _BYTE_ORDER_MARKS: Final = (
     (codecs.BOM_UTF16_BE, "UTF-16"),
 )
 
-_UNPACK: Final = "unpack it; plain and gzip files are read"
+_UNPACK: Final = "unpack it; only plain and gzip files can be read"
 
 _SIGNATURES: Final = (
     (b"PK\x03\x04", f"a zip archive: {_UNPACK}"),
@@ -30,7 +30,7 @@ _SIGNATURES: Final = (
     (b"\x04\x22\x4d\x18", f"packed by lz4: {_UNPACK}"),
     (b"\xff\x06\x00\x00sNaPpY", f"packed by snappy: {_UNPACK}"),
     (b"\x1f\x9d", f"packed by compress: {_UNPACK}"),
-    (b"\x1f\x8b", "a gzip file again: unpack it once"),
+    (b"\x1f\x8b", "a gzip file too: unpack it once"),
     (b"7z\xbc\xaf\x27\x1c", f"a 7z archive: {_UNPACK}"),
     (b"Rar!\x1a\x07", f"a RAR archive: {_UNPACK}"),
     (b"PAR1", "Parquet, not CSV: save it as CSV"),
@@ -63,7 +63,7 @@ def why_no_csv(head: bytes) -> str | None:
         if head.startswith(mark):
             return f"{name}; save it as UTF-8"
     for signature, what in _SIGNATURES:
-        # a column's name may begin like this too, but no binary data follows it
+        # a column's name may begin like this too, but then no binary data follows
         if head.startswith(signature) and not _PLAIN_TEXT.fullmatch(head):
             if signature == b"PK\x03\x04" and any(part in head for part in _OFFICE_PARTS):
                 return "a spreadsheet (Excel or OpenDocument), not CSV: save it as CSV"
@@ -74,14 +74,14 @@ def why_no_csv(head: bytes) -> str | None:
     if _JSON_START.match(text):
         return "JSON, not CSV: save it as CSV, or POST it to /status"
     if _MARKUP_START.match(text):
-        return "HTML or XML, not CSV: is it the page of an error or of a login?"
+        return "HTML or XML, not CSV: is it an error page or a login page?"
     return _wrong_text(head)
 
 
 def _wrong_text(head: bytes) -> str | None:
     line = head.partition(b"\n")[0].rstrip(b"\r")
     if b"\0" in line:
-        # an ASCII character in two bytes is the character and a NUL
+        # in UTF-16 an ASCII character is the character and a NUL byte
         wide = line[1:40:2].strip(b"\0") == b"" or line[0:40:2].strip(b"\0") == b""
         if wide and line.strip(b"\0"):
             return "UTF-16 or UTF-32; save it as UTF-8"

@@ -1,7 +1,6 @@
 """Finds the input files of a folder by their usual names, else by their header.
 
-Every file that looks like input is used, or listed in a note, or an error that names the option to
-use.
+Every file that looks like input is used or listed in a note, or an error names the option to use.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ class _Folder:
         for kind in KINDS.values():
             candidates = by_name[kind.name] or by_header[kind.name]
             if kind is not POLLS and self._named.get(kind.name):
-                self._skip(candidates, f"{kind.option} says which {kind.words} count")
+                self._skip(candidates, f"{kind.option} names the {kind.words} to send")
                 continue
             self._check_one_table(kind, candidates)
             paths[kind.name] = [candidate.path for candidate in candidates]
@@ -144,14 +143,14 @@ class _Folder:
                 raise StoreUptimeError(
                     f"{printed(candidate.path)}: has the columns of "
                     f"{' and of '.join(kind.words for kind in kinds)}: name it with "
-                    f"{' or '.join(kind.option for kind in kinds)}, or take it away"
+                    f"{' or '.join(kind.option for kind in kinds)}, or remove it"
                 )
             if not kinds:
                 self._skip([candidate], "not the columns of polls, hours or timezones")
             elif by_name[kinds[0].name]:
                 usual = printed(Path(by_name[kinds[0].name][0].path.name))
                 self._skip(
-                    [candidate], f"{kinds[0].words}, as {usual}; {kinds[0].option} takes it too"
+                    [candidate], f"{kinds[0].words}, as {usual}; {kinds[0].option} sends it too"
                 )
             else:
                 by_header[kinds[0].name].append(candidate)
@@ -176,8 +175,8 @@ class _Folder:
     def _raise_ambiguous(self, kind: Kind, first: Path, second: Path) -> None:
         raise StoreUptimeError(
             f"{printed(self._folder)} has {printed(Path(first.name))} and "
-            f"{printed(Path(second.name))}, both {kind.words}: name what is meant with "
-            f"{kind.option}, or take one away"
+            f"{printed(Path(second.name))}, both {kind.words}: name the right one with "
+            f"{kind.option}, or remove one"
         )
 
     def _skip(self, candidates: Sequence[_Candidate], reason: str) -> None:
@@ -186,10 +185,10 @@ class _Folder:
         ]
 
     def _notes(self) -> list[str]:
-        notes = [f"not taken: {what}" for what in self._skipped[:MAX_LISTED_FILES]]
+        notes = [f"not used: {what}" for what in self._skipped[:MAX_LISTED_FILES]]
         if len(self._skipped) > MAX_LISTED_FILES:
             notes.append(
-                f"... and {len(self._skipped) - MAX_LISTED_FILES:,} more files that are not taken"
+                f"... and {len(self._skipped) - MAX_LISTED_FILES:,} more files that are not used"
             )
         return notes
 
@@ -199,12 +198,12 @@ class _Folder:
             f"{printed(self._folder)} has no CSV of polls, hours or timezones, such as {examples}"
         )
         if self._skipped:
-            text += "; not taken: " + ", ".join(self._skipped[:MAX_LISTED_FILES])
+            text += "; not used: " + ", ".join(self._skipped[:MAX_LISTED_FILES])
         return text
 
 
 def _may_hold_rows(path: Path) -> bool:
-    """Return True if a file can be intended as input; the extra files of macOS are not."""
+    """Return True if a file may be meant as input; files that macOS adds are not."""
     if path.name.startswith("._"):
         return False
     if _CSV.search(path.name):
@@ -223,7 +222,7 @@ def _may_hold_rows(path: Path) -> bool:
 def _why_unusable(path: Path) -> str | None:
     """Return the reason why a file cannot be used, whatever it holds; None if it must be read."""
     if path.is_dir():
-        return "a folder: its files are not looked at"
+        return "a folder: its files are not used"
     if not _CSV.search(path.name):
         return "not named .csv or .csv.gz"
     if path.name.startswith("."):

@@ -64,7 +64,7 @@ class Header:
             return f"{name}: columns are separated by {separator}: save it with commas"
         if any(_is_uuid(value) for value in self.names):
             first = ",".join(choice[0] for choice in kind.columns)
-            return f"{name}:{self.line}: a row where the header should be: put {first} before it"
+            return f"{name}:{self.line}: a row where the header should be: put {first} above it"
         try:
             for position, value in enumerate(self.names):
                 check_utf8(value, position)
@@ -119,7 +119,7 @@ def kinds_of(path: Path) -> list[Kind]:
     """Return the kinds whose columns the header has; none for a file without any line.
 
     Raises:
-        StoreUptimeError: unreadable, no CSV, or a CSV of some kind that needs another separator.
+        StoreUptimeError: the file is unreadable or no CSV, or commas do not separate its columns.
     """
     file = LineFile(path)
     try:

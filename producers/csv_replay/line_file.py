@@ -26,7 +26,7 @@ MAX_LINE_BYTES: Final = 64 << 10
 """A longer line is rejected, and no more of it is held in memory."""
 
 MAX_CHUNK_LINES: Final = 64 << 10
-"""Most lines of one chunk: a line costs its reader memory, however short it is."""
+"""Most lines of one chunk: even a short line costs its reader memory."""
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
@@ -82,7 +82,7 @@ class LineFile:
         return self._position
 
     def may_wait(self) -> bool:
-        """Return True for a pipe or a terminal: a read lasts until somebody writes into it."""
+        """Return True for a pipe or a terminal, where a read waits until somebody writes."""
         return not self._raw.seekable()
 
     def close(self) -> None:
@@ -107,7 +107,7 @@ class LineFile:
             if not checked:
                 checked = True
                 if (reason := why_no_csv(data[:HEAD_BYTES])) is not None:
-                    raise StoreUptimeError(f"{self.name}: what gzip packed is {reason}")
+                    raise StoreUptimeError(f"{self.name}: its gzip content is {reason}")
             end = data.rfind(b"\n") + 1
             rest = data[end:]
             if end:
@@ -146,7 +146,7 @@ class LineFile:
 
 
 def _bounded_chunks(line: int, data: bytes, count: int) -> Iterator[Chunk]:
-    """Yield so many whole lines as chunks of at most MAX_CHUNK_LINES."""
+    """Yield `count` whole lines as chunks of at most MAX_CHUNK_LINES."""
     if count <= MAX_CHUNK_LINES:
         yield Chunk(line, data)
         return

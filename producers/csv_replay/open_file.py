@@ -1,7 +1,7 @@
-"""An open CSV file whose rows each stand on one line.
+"""Opens a CSV file and yields chunks in which each row is on one line.
 
-Polars splits the chunks of a file of polls into columns and keeps row i at line i. PyArrow's
-reader does not: one bad value ends its file, and its handler sees ragged rows only.
+Polars splits chunks of polls into columns, because its row i is line i of the chunk. PyArrow's
+reader stops at a bad value, and reports only rows with a wrong number of columns.
 """
 
 from __future__ import annotations

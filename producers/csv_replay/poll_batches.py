@@ -41,7 +41,7 @@ def join_polls(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
         .explode("poll")
     )
     repeated = _is_repeated(pl.col("poll"))
-    # nearly always there is none, and a filter would copy all of them
+    # usually no poll is repeated, and a filter would copy all of them
     return polls.filter(~repeated) if polls.select(repeated.any()).item() else polls
 
 
@@ -52,7 +52,7 @@ def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[EncodedBa
         polls: the result of `join_polls`, or a part of it in the same order.
         store_ids: the id of each store number.
     """
-    # a packed batch has an instant once
+    # a packed batch holds each instant once
     second = _is_repeated(pl.col("poll") // 2)
     if polls.select(second.any()).item():
         yield from _encoded(polls.filter(~second), store_ids)
@@ -61,7 +61,7 @@ def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[EncodedBa
 
 
 def _is_repeated(number: pl.Expr) -> pl.Expr:
-    """Return an expression: the row has the store and the number of the row before it."""
+    """Return an expression that is true if a row has store and number of the row before it."""
     same = (number == number.shift(1)) & (pl.col("store") == pl.col("store").shift(1))
     return same.fill_null(value=False)
 

@@ -200,8 +200,8 @@ def _parse_usual_rows(
         )
     except pl.exceptions.PolarsError:
         return None
-    # An empty or a missing field is null. Where there is none, fields and separators that add up to
-    # all bytes are those of every line: polars passes over blank lines and line ends of its own.
+    # An empty or a missing field is null. Without any, the bytes of all fields and separators must
+    # add up to the bytes of the chunk: else polars has skipped a blank line or a line end.
     if rows.null_count().sum_horizontal().item():
         return None
     lengths = rows.select(pl.all().str.len_bytes())
@@ -233,7 +233,7 @@ def _usual_status(status: pl.Series) -> pl.Series | None:
 def _usual_instant(time: pl.Series) -> pl.Series:
     """Return the µs of a time in one of the usual notations, null for any other."""
     instant = time.str.to_datetime(_USUAL_FORMAT, time_unit="us", strict=False).cast(pl.Int64)
-    # polars passes over spaces and leaves digits out
+    # polars also accepts spaces and missing digits
     usual = time.str.contains(_USUAL_TIME)
     if usual.all():
         return instant

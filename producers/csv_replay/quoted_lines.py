@@ -1,8 +1,8 @@
 """Joins rows with line breaks in quoted fields, which RFC 4180 allows, on one line each.
 
-A quote too many in a row must not turn the following rows into text of a field. So lines are joined
-only if the quotes match within a few lines, the columns are as many as the header has, and the line
-break is in a column that is not used. All other lines stay as they are.
+One quote too many in a row must not turn the following rows into text of a field. So lines are
+joined only if the quotes match within a few lines, the columns are as many as the header has, and
+the line break is in a column that is not used. All other lines stay as they are.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class _Row:
         self.goes_on = False
 
     def fields(self) -> list[str] | None:
-        """Return the fields, for their structure only; None if the quotes do not match."""
+        """Return the fields, of which only structure is right; None if quotes do not match."""
         reader = csv.reader(self._feed(), strict=True, skipinitialspace=True)
         try:
             fields = next(reader)

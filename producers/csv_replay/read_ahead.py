@@ -1,4 +1,4 @@
-"""Reads files in a thread before their rows are asked for, in bounded memory."""
+"""Reads files in a thread before their rows are requested, in bounded memory."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class ReadAhead(Generic[Chunk]):
     Args:
         files: for each file, the iterator that reads its chunks.
         size: returns the bytes of memory that a chunk takes.
-        limit: bytes; while the chunks that are read and not asked for take as many, a further one
-            is read when it is asked for. So with 0 nothing is read ahead.
+        limit: bytes of chunks that are read ahead. At the limit, the next chunk is read only when
+            it is requested, so that with 0 nothing is read ahead.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class ReadAhead(Generic[Chunk]):
                 while (chunk := await self._read(chunks)) is not None:
                     self._bytes += self._size(chunk)
                     self._put(queue, chunk)
-            except Exception as error:  # noqa: BLE001  raised where the file is asked for
+            except Exception as error:  # noqa: BLE001  raised by `chunks`
                 self._put(queue, error)
                 return
             self._put(queue, None)

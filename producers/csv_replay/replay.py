@@ -44,19 +44,19 @@ if TYPE_CHECKING:
 Chunk = TypeVar("Chunk", PollChunk, StoreRowsChunk)
 
 WINDOW_POLLS: Final = 4_000_000
-"""Polls that are grouped by store at a time: 12 bytes each, some times more while sorting."""
+"""Polls that are grouped by store at a time: 12 bytes each, several times more in a sort."""
 
 MAX_PACED_POLLS: Final = 20_000_000
 """Most polls of a paced replay, which holds all of them to send them in the order of time."""
 
 MAX_BYTES_AHEAD: Final = 32 << 20
-"""Bytes of polls (13 each) and of rejected rows that are read before they are asked for."""
+"""Bytes of polls (13 each) and of rejected rows that are read before they are requested."""
 
 ROW_BYTES: Final = 500
 """Bytes that a rejected row takes in memory besides its original."""
 
 PROGRESS_POLLS: Final = 20_000
-"""Polls that are sent between two steps of the progress: a terminal takes longer than they do."""
+"""Polls between two updates of the progress: a terminal is slower than sending them."""
 
 MAX_DEFERRED_ROWS: Final = 1_000
 """Most rejected rows (64 kB each at most) of hours and timezones that wait for the good ones."""
@@ -119,10 +119,10 @@ async def replay_files(
     paths = (*files.hours, *files.zones, *files.status)
     if rejects is not None and any(same_file(rejects, path) for path in paths):
         raise StoreUptimeError(
-            f"{printed(rejects)}: is one of the files to send: name another one for refused rows"
+            f"{printed(rejects)}: is one of the files to send: name another one for rejected rows"
         )
     with ExitStack() as stack:
-        # the view leaves last, so that the lines of the end are shown within it
+        # the view is closed last, so that it shows the last lines too
         stack.enter_context(view)
         for note in files.notes:
             view.print_line(note)
@@ -151,7 +151,7 @@ async def replay_files(
 
 
 def _report_missing(kind: str, settings: Settings, view: View, summary: Summary) -> None:
-    """Say now and in the summary what follows from the absence of a kind of rows."""
+    """Print the effect of a missing kind of rows, and add it to the summary."""
     note = without_rows(kind, settings.default_timezone)
     view.print_line(note)
     summary.notes.append(note)
@@ -162,7 +162,7 @@ class _Input:
 
     Attributes:
         store_tables: the files of hours and of timezones.
-        store_rows: the rows of these files, complete once all their chunks were asked for.
+        store_rows: the rows of these files, complete once all their chunks are read.
         store_chunks: the chunks of these files.
         poll_tables: the files of polls.
         stores: the number of each store in the chunks of polls.
@@ -200,7 +200,7 @@ class _Input:
 
 
 def _limit(tables: Sequence[Table]) -> int:
-    # a thread that waits for somebody to write into a pipe would hold up the error of a lost broker
+    # a thread that waits for input from a pipe would delay the error about a lost broker
     return 0 if any(table.file.may_wait() for table in tables) else MAX_BYTES_AHEAD
 
 
@@ -240,7 +240,7 @@ class _Run:
             await self.sink.send(
                 STORE_TIMEZONES, store_id.encode(), encode_timezone(store_id, name)
             )
-        # a poll can be the first record of a store: its hours and timezone arrive before
+        # a store must not be known by a poll alone: its hours and timezone arrive before
         await self.sink.drain()
         # The dead letters are younger than the records of the same replay: so `dead-letters replay`
         # adds a row to these records, and does not take them for newer ones.
@@ -258,7 +258,7 @@ class _Run:
     async def send_polls(self, source: _Input, speed: float) -> None:
         """Send the polls: grouped by store, a window of them at a time, or paced by their times."""
         stores = source.stores
-        old = OldPolls(self.settings.retention)
+        old_polls = OldPolls(self.settings.retention)
         window: list[pl.DataFrame] = []
         polls_in_window = 0
         for number, table in enumerate(source.poll_tables):
@@ -269,25 +269,25 @@ class _Run:
                 polls_in_window += chunk.accepted.height
                 if speed and polls_in_window > MAX_PACED_POLLS:
                     raise StoreUptimeError(
-                        f"a paced replay holds {MAX_PACED_POLLS:,} polls at the most: "
-                        "give it fewer, or leave --speed out"
+                        f"a replay with --speed can hold {MAX_PACED_POLLS:,} polls: send fewer, "
+                        "or leave --speed out"
                     )
                 if not speed and polls_in_window >= WINDOW_POLLS:
-                    await self._send_grouped(await self._join(window, old), stores)
+                    await self._send_grouped(await self._join(window, old_polls), stores)
                     window.clear()
                     polls_in_window = 0
-        polls = await self._join(window, old)
+        polls = await self._join(window, old_polls)
         window.clear()
         if speed:
             await self._send_paced(polls, stores, speed)
         else:
             await self._send_grouped(polls, stores)
-        for warning in old_poll_warnings(old.counts(stores.ids), self.settings.retention):
+        for warning in old_poll_warnings(old_polls.counts(stores.ids), self.settings.retention):
             self.view.print_line(warning)
 
-    async def _join(self, window: Sequence[pl.DataFrame], old: OldPolls) -> pl.DataFrame:
+    async def _join(self, window: Sequence[pl.DataFrame], old_polls: OldPolls) -> pl.DataFrame:
         polls = await asyncio.to_thread(join_polls, window)
-        await asyncio.to_thread(old.add, polls)
+        await asyncio.to_thread(old_polls.add, polls)
         repeated = sum(frame.height for frame in window) - polls.height
         self.summary.kinds[POLLS.name].duplicates += repeated
         return polls

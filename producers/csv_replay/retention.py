@@ -1,4 +1,4 @@
-"""Counts polls that are older, against their store's newest poll, than the retention."""
+"""Counts polls that are older than the retention, seen from their store's newest poll."""
 
 from __future__ import annotations
 

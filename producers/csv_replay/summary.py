@@ -27,7 +27,7 @@ TOPICS: Final = {
 """The topic of each kind of rows, in the order in which the kinds are sent."""
 
 MAX_SHOWN_WARNINGS: Final = 20
-"""Warnings of one sort that are shown one by one."""
+"""Warnings of one kind that are shown one by one."""
 
 
 @dataclass(slots=True)
@@ -99,11 +99,13 @@ class Summary:
         """Return a line about files or stores whose rows were all rejected; None without any."""
         parts = []
         if self.rejected_files:
-            parts.append(f"every row was refused of {_named(self.rejected_files)}")
+            parts.append(f"every row was rejected in {_named(self.rejected_files)}")
         if self.without_hours:
+            count = len(self.without_hours)
+            stores, their = ("1 store", "its") if count == 1 else (f"{count:,} stores", "their")
             parts.append(
-                "all hours were refused, so that none or earlier ones apply, of "
-                f"{len(self.without_hours):,} stores: {_named(self.without_hours)}"
+                f"all hours of {stores} were rejected, so that {their} earlier ones or none apply: "
+                f"{_named(self.without_hours)}"
             )
         return "; ".join(parts) or None
 
@@ -111,7 +113,7 @@ class Summary:
         """Yield the summary as lines of text."""
         yield (
             f"{'':6}{'files':>7}{'rows':>13}{'acknowledged':>14}"
-            f"{'duplicates':>12}{'refused':>10}{'records':>10}"
+            f"{'duplicates':>12}{'rejected':>10}{'records':>10}"
         )
         for kind, count in self.kinds.items():
             if count.files:
@@ -124,9 +126,9 @@ class Summary:
         yield f"{self.rows:,} rows in {self.seconds:.1f} s: {rate:,.0f} rows/s"
         yield from self.notes
         if self.interrupted:
-            yield "stopped before the end; running the same again is safe, doubles change nothing"
+            yield "stopped before the end; run it again: what is sent twice changes nothing"
         elif not self.complete:
-            yield "not every good row was acknowledged; running the same again is safe"
+            yield "not every good row was acknowledged; it is safe to run it again"
 
 
 def without_rows(kind: str, default_timezone: str) -> str:
@@ -152,7 +154,7 @@ def _named(names: Sequence[str]) -> str:
 
 
 def store_row_warnings(store_rows: StoreRows, default_timezone: str) -> Iterator[str]:
-    """Yield warnings about rows that have an effect which is hardly intended.
+    """Yield warnings about rows whose effect is probably not intended.
 
     Args:
         store_rows: all business hours and timezones of the replay.
@@ -167,18 +169,18 @@ def store_row_warnings(store_rows: StoreRows, default_timezone: str) -> Iterator
     )
     yield from _first(
         [
-            f"store {store_id}: {rows} of its rows start when they end and open nothing"
+            f"store {store_id}: {rows} rows of its hours open nothing: their start is their end"
             for store_id, rows in store_rows.never_open.items()
         ],
-        "stores with hours that start when they end",
+        "stores with hours that start and end at the same time",
     )
     yield from _first(
         [
-            f"store {store_id}: every row of its hours is refused ({rows}); the hours that it has "
-            "already apply, and if it has none it counts as open 24/7"
+            f"store {store_id}: every row of its hours is rejected ({rows}); its earlier hours "
+            "apply, and if it has none it counts as open 24/7"
             for store_id, rows in store_rows.without_hours().items()
         ],
-        "stores of which every row of hours is refused",
+        "stores whose rows of hours are all rejected",
     )
 
 
@@ -192,7 +194,7 @@ def old_poll_warnings(old: Mapping[str, int], retention: int) -> Iterator[str]:
     yield from _first(
         [
             f"store {store_id}: {polls:,} of its polls are more than STORE_UPTIME_RETENTION "
-            f"({format_duration(retention)}) older than its newest one: they may not be kept"
+            f"({format_duration(retention)}) older than its newest one: they may not be stored"
             for store_id, polls in old.items()
         ],
         "stores with polls older than the retention",

@@ -61,10 +61,10 @@ class RejectedRow:
         file: the path of the file as the user wrote it.
         line: the number of the line, from 1; the header counts.
         reason: the reason on one line.
-        original: the bytes of the row; of an overlong one the beginning.
+        original: the bytes of the row, or the beginning of a row that is too long.
         kind: the name of the file's kind.
         columns: the header as `columns_text` writes it.
-        truncated: True for the beginning of an overlong row.
+        truncated: True if it is only the beginning.
     """
 
     file: str
@@ -82,7 +82,7 @@ def split_line(line: bytes) -> list[str]:
     Bytes that are not UTF-8 become surrogates, as `surrogateescape` makes them.
 
     Raises:
-        RecordError: overlong, nothing but NUL bytes, or quotes that do not match.
+        RecordError: the line is too long or has only NUL bytes, or its quotes do not match.
     """
     line = line.removesuffix(b"\n").removesuffix(b"\r")
     if len(line) > MAX_LINE_BYTES:
@@ -98,7 +98,7 @@ def split_line(line: bytes) -> list[str]:
         (fields,) = csv.reader([text], strict=True, skipinitialspace=True)
     except csv.Error as error:
         if "unexpected end" in str(error):
-            # `quoted_lines` joins a field that goes on in the next line, where it can be a row
+            # `quoted_lines` has joined the fields with line breaks that can belong to one row
             raise RecordError("quotes: a quoted field does not end in its line") from None
         raise RecordError(f"quotes: {error}") from None
     return fields

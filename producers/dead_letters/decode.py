@@ -1,6 +1,6 @@
 """Decodes the original of a dead letter again, by the rules that rejected it.
 
-It is pure: from a dead letter it makes the content that can be sent, or raises the reason.
+It is pure: it makes the content that can be sent from a dead letter, or raises the reason.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class DecodedOriginal:
 
     Attributes:
         content: the content that can be sent.
-        rejected: for each poll of a batch that is rejected again, its reason.
+        rejected: the reasons, one for each poll of a batch that is rejected again.
     """
 
     content: Replayable
@@ -89,7 +89,7 @@ def decode_original(
 
     Args:
         dead_letter: the dead letter.
-        stored_at: µs; the time of the dead letter, which a live poll without a time has.
+        stored_at: µs; the time of the dead letter, and of a poll in it that has no time.
         clock: µs; the wall clock.
         tolerance: µs that a poll may be dated ahead of the clock.
         earliest: µs; a poll dated earlier is rejected.
@@ -102,9 +102,9 @@ def decode_original(
         raise NotReplayableError("only the beginning of the original was kept")
     match dead_letter.source:
         case {"topic": str(), "last_offset": int()}:
-            raise NotReplayableError("nothing of a batch that could not be read was kept")
+            raise NotReplayableError("it has only the offsets of a batch that could not be read")
         case {"topic": WEBHOOKS.name}:
-            # it is tried again for as long as a new one
+            # it is retried for as long as a new webhook
             webhook = decode_webhook(dead_letter.original)
             decoded = DecodedOriginal(replace(webhook, requested_at=clock))
         case {"topic": str(topic)}:
@@ -113,16 +113,16 @@ def decode_original(
             decoded = _row(kind, columns, dead_letter.original)
         case {"file": str()}:
             raise NotReplayableError(
-                "an earlier version kept it without the columns of its file: mend the row in the "
-                "file and run `store-uptime replay`"
+                "an earlier version kept it without the columns of its file: correct the row in "
+                "the file and run `store-uptime replay`"
             )
         case {"http": _, "path": str(path)}:
-            whole = "item" not in dead_letter.source
+            is_whole = "item" not in dead_letter.source
             decoded = DecodedOriginal(
-                _http_item(path, dead_letter.original, stored_at, whole=whole)
+                _http_item(path, dead_letter.original, stored_at, is_whole=is_whole)
             )
         case _:
-            raise NotReplayableError(f"nothing is known of its source {shown(dead_letter.source)}")
+            raise NotReplayableError(f"its source is unknown: {shown(dead_letter.source)}")
     return _validated(decoded, clock, tolerance, earliest)
 
 
@@ -136,13 +136,13 @@ def _record(topic: str, value: bytes | None) -> DecodedOriginal:
         return DecodedOriginal(decode_timezone(value))
     if topic == REPORT_REQUESTS.name:
         return DecodedOriginal(RequestRecord(decode_request(value).key, value or b""))
-    raise NotReplayableError(f"nothing is known of records of the topic {topic[:100]}")
+    raise NotReplayableError(f"records of the topic {topic[:100]} are unknown")
 
 
 def _row(kind_name: str, header: str, line: bytes | None) -> DecodedOriginal:
     kind = KINDS.get(kind_name)
     if kind is None:
-        raise NotReplayableError(f"nothing is known of rows of {kind_name[:100]}")
+        raise NotReplayableError(f"rows of the kind {kind_name[:100]} are unknown")
     try:
         columns = find_columns(header.split(","), kind, "its header")
     except StoreUptimeError as error:
@@ -161,12 +161,12 @@ def _row(kind_name: str, header: str, line: bytes | None) -> DecodedOriginal:
     return DecodedOriginal(decode_timezone(encode_timezone(store_id, values[1])))
 
 
-def _http_item(path: str, body: bytes | None, stored_at: int, *, whole: bool) -> Replayable:
+def _http_item(path: str, body: bytes | None, stored_at: int, *, is_whole: bool) -> Replayable:
     if path == api_paths.STATUS:
-        if whole:
+        if is_whole:
             raise NotReplayableError(
-                "the whole body of a POST /status was refused: mend what `show ID --raw` gives and "
-                "post it again"
+                "the whole body of a POST /status was rejected: correct the output of `show ID "
+                "--raw` and post it again"
             )
         store_id, poll = parse_poll_item(parse_json(body or b""), stored_at)
         return PollBatch(store_id, [poll])
@@ -179,13 +179,13 @@ def _http_item(path: str, body: bytes | None, stored_at: int, *, whole: bool) ->
     if (store := api_paths.store_in(path, api_paths.STORE_TIMEZONE)) is not None:
         content = parse_json(body or b"")
         return TimezoneRecord(parse_uuid(store), parse_timezone_body(content))
-    raise NotReplayableError(f"nothing is known of requests to {path[:100]}")
+    raise NotReplayableError(f"requests to {path[:100]} are unknown")
 
 
 def _validated(
     decoded: DecodedOriginal, clock: int, tolerance: int, earliest: int
 ) -> DecodedOriginal:
-    """Check what the worker checks besides the form."""
+    """Apply the rules by which the worker rejects content whose form is valid."""
     match decoded.content:
         case PollBatch(store_id, polls):
             good, ill_dated = split_ill_dated(polls, clock, tolerance, earliest)

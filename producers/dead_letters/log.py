@@ -1,6 +1,6 @@
-"""The dead letters on their topic, read without a consumer group.
+"""Reads the dead letters from their topic, without a consumer group.
 
-The id of a dead letter is its offset: short, and the same while the topic has the record.
+The id of a dead letter is its offset, which is short and never changes.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from stream_app.kafka.partition_reader import PartitionReader
 
-Short = TypeVar("Short")
+Shortened = TypeVar("Shortened")
 
 CHUNK_RECORDS: Final = 500
-"""Records of one step when the topic is read backwards."""
+"""Records of one step while the topic is read backwards."""
 
 _PARTITION: Final = TopicPartition(DEAD_LETTERS.name, 0)
 
@@ -44,7 +44,7 @@ class StoredDeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Selects dead letters; a field that is None selects all of them.
+    """Selects the dead letters that match every field that is not None.
 
     Attributes:
         topic: the topic of the original record.
@@ -64,7 +64,7 @@ class DeadLetterFilter:
         return self.topic is None and self.file is None and self.reason is None
 
     def matches(self, dead_letter: DeadLetter) -> bool:
-        """Return True if the filter selects this dead letter, apart from its time."""
+        """Return True if a dead letter matches all fields except the time."""
         source = dead_letter.source
         return (
             (self.topic is None or source.get("topic") == self.topic)
@@ -105,8 +105,8 @@ class DeadLetterLog:
         if self.oldest <= offset < self.end:
             async for record in self._reader.records(_PARTITION, offset, offset + 1):
                 return _decode(record)
-        ids = f"{self.oldest} to {self.end - 1} are kept" if self.end > self.oldest else "none is"
-        raise StoreUptimeError(f"there is no dead letter {offset}: {ids}")
+        ids = f"{self.oldest} to {self.end - 1} are" if self.end > self.oldest else "none is"
+        raise StoreUptimeError(f"there is no dead letter {offset}: {ids} kept")
 
     async def iterate(self, selection: DeadLetterFilter) -> AsyncIterator[StoredDeadLetter]:
         """Yield the selected dead letters, the oldest first.
@@ -124,8 +124,8 @@ class DeadLetterLog:
         self,
         selection: DeadLetterFilter,
         limit: int,
-        shorten: Callable[[StoredDeadLetter], Short],
-    ) -> tuple[list[Short], int]:
+        shorten: Callable[[StoredDeadLetter], Shortened],
+    ) -> tuple[list[Shortened], int]:
         """Return the newest selected dead letters, newest first, and the number of the others.
 
         Args:
@@ -136,7 +136,7 @@ class DeadLetterLog:
         Raises:
             BrokerUnavailableError: no broker answers.
         """
-        newest: list[Short] = []
+        newest: list[Shortened] = []
         more = 0
         first = await self._first(selection)
         end = self.end
@@ -145,7 +145,7 @@ class DeadLetterLog:
                 # all of the rest is selected: it is counted without being read
                 return newest, more + end - first
             start_of_chunk = max(first, end - CHUNK_RECORDS)
-            chunk: list[Short] = []
+            chunk: list[Shortened] = []
             async for record in self._reader.records(_PARTITION, start_of_chunk, end):
                 stored = _decode(record)
                 if selection.matches(stored.dead_letter):
@@ -167,8 +167,8 @@ def _decode(record: Any) -> StoredDeadLetter:
     try:
         dead_letter = decode_dead_letter(record.value)
     except RecordError as error:
-        # a record of another program: it is shown like the others, as it is
+        # a record of another program is shown too
         dead_letter = DeadLetter(
-            {}, f"not a dead letter of ours: {error}", record.value, record.key
+            {}, f"not a dead letter of this product: {error}", record.value, record.key
         )
     return StoredDeadLetter(record.offset, record.timestamp * 1000, dead_letter)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from producers.dead_letters.replay import ReplayResult
     from stream_app.contracts.dead_letters import DeadLetter
 
-_SHOWN_REASON: Final = 160
-_SHOWN_ORIGINAL: Final = 100
+_MAX_REASON_CHARACTERS: Final = 160
+_MAX_ORIGINAL_BYTES: Final = 100
 
 _URL: Final = re.compile(
     rb"(https?:(?:\\?/){2})(?:[^\s/?#\"@]*@)?([^\s/?#\\\"]*)[^\s\"]*", re.IGNORECASE
 )
-"""Matches a URL: scheme, host, and what else it has; JSON may write a slash as \\/."""
+"""Matches a URL: its scheme, its host and the rest; JSON may write a slash as \\/."""
 
 _Utf8: Final = codecs.getincrementaldecoder("utf-8")
 
@@ -35,15 +35,15 @@ def to_line(stored: StoredDeadLetter) -> str:
     dead_letter = _without_secrets(stored)
     original = "(no value)" if dead_letter.original is None else _short(dead_letter.original)
     return (
-        f"{stored.offset:>8}  {_second(stored)}  {_source(dead_letter)}  "
-        f"{printable(dead_letter.reason[:_SHOWN_REASON])}  |  {original}"
+        f"{stored.offset:>8}  {_whole_second(stored)}  {_source(dead_letter)}  "
+        f"{printable(dead_letter.reason[:_MAX_REASON_CHARACTERS])}  |  {original}"
     )
 
 
 def to_row(stored: StoredDeadLetter) -> dict[str, Any]:
-    """Make the JSON form of a dead letter in a list: the original is cut where it is long."""
+    """Make the JSON form of a dead letter in a list, in which a long original is cut."""
     original = _without_secrets(stored).original
-    shortened = None if original is None else original[:_SHOWN_ORIGINAL]
+    shortened = None if original is None else original[:_MAX_ORIGINAL_BYTES]
     return {**to_content(stored), "original": text_or_base64(shortened)}
 
 
@@ -75,7 +75,7 @@ def to_lines(stored: StoredDeadLetter) -> Iterator[str]:
     if dead_letter.original is None:
         yield "original:  (no value)"
         return
-    kept_part = ", the beginning of more" if dead_letter.truncated else ""
+    kept_part = ", the beginning of a longer one" if dead_letter.truncated else ""
     yield f"original:  {len(stored.dead_letter.original or b''):,} bytes{kept_part}"
     yield _decoded(dead_letter.original)
 
@@ -95,7 +95,7 @@ def _source(dead_letter: DeadLetter) -> str:
     return "(unknown source)"
 
 
-def _second(stored: StoredDeadLetter) -> str:
+def _whole_second(stored: StoredDeadLetter) -> str:
     return format_instant(stored.stored_at // SECOND * SECOND)
 
 
@@ -108,13 +108,13 @@ def _without_secrets(stored: StoredDeadLetter) -> DeadLetter:
 
 
 def _short(data: bytes) -> str:
-    if len(data) <= _SHOWN_ORIGINAL:
+    if len(data) <= _MAX_ORIGINAL_BYTES:
         return _decoded(data)
-    return f"{_decoded(data[:_SHOWN_ORIGINAL], whole=False)}... ({len(data):,} bytes)"
+    return f"{_decoded(data[:_MAX_ORIGINAL_BYTES], whole=False)}... ({len(data):,} bytes)"
 
 
 def _decoded(data: bytes, *, whole: bool = True) -> str:
-    """Return the text as it is, other bytes in base64, nothing that a terminal would obey."""
+    """Return the text of UTF-8 bytes, made printable, and other bytes in base64."""
     try:
         # a character that is cut at the end of a part is left out
         return printable(_Utf8().decode(data, final=whole))
@@ -123,7 +123,7 @@ def _decoded(data: bytes, *, whole: bool = True) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape all characters that a terminal would not show, or would obey."""
+    """Escape the characters that a terminal does not show, or takes as a command."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -132,7 +132,7 @@ def summarize(result: ReplayResult, *, dry_run: bool) -> str:
     sent = "would be sent" if dry_run else "sent and acknowledged"
     parts = [f"{result.sent:,} {sent}"]
     for count, what in (
-        (result.unchanged, "say what holds already"),
+        (result.unchanged, "not sent: their stores have the same hours or timezone"),
         (
             result.superseded,
             "not sent: their stores have newer hours or timezones (--force sends them)",
@@ -142,5 +142,5 @@ def summarize(result: ReplayResult, *, dry_run: bool) -> str:
     ):
         if count:
             parts.append(f"{count:,} {what}")
-    letters = "1 dead letter" if result.total == 1 else f"{result.total:,} dead letters"
-    return f"{letters}: {', '.join(parts)}"
+    dead_letters = "1 dead letter" if result.total == 1 else f"{result.total:,} dead letters"
+    return f"{dead_letters}: {', '.join(parts)}"

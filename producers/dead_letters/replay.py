@@ -79,7 +79,7 @@ class ReplayResult:
 
     @property
     def complete(self) -> bool:
-        """Return True if no dead letter needs a person any more."""
+        """Return True if every dead letter was sent, or changes nothing."""
         return self.total == self.sent + self.unchanged
 
 
@@ -266,14 +266,14 @@ async def newest_records(
         partition = TopicPartition(topic.name, number)
         async for record in reader.records(partition, *await reader.bounds(partition)):
             content = _valid(topic, record)
-            of_store = content.store_id if content is not None else _removed_store(record)
+            record_store = content.store_id if content is not None else _removed_store(record)
             # the worker forwards a store's record on another partition to this one
-            if of_store is None or of_store not in stores:
+            if record_store is None or record_store not in stores:
                 continue
-            revision = Revision.of(record).superseding(revisions.get(of_store))
+            revision = Revision.of(record).superseding(revisions.get(record_store))
             if revision is not None:
-                revisions[of_store] = revision
-                newest[of_store] = NewestRecord.from_revision(number, revision, content)
+                revisions[record_store] = revision
+                newest[record_store] = NewestRecord.from_revision(number, revision, content)
     return newest
 
 

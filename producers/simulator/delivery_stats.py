@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from producers.simulator.model import Ping
 
 MAX_LATENCIES: Final = 10_000
-"""Quantiles are of the latencies of this many acknowledged pings, the newest."""
+"""Quantiles are computed from the latencies of the newest pings, at most this many."""
 
 MAX_STATUS_CHANGES: Final = 8
-"""A view can show this many status changes, the newest."""
+"""Newest status changes that a view can show."""
 
 
 @dataclass(slots=True)
@@ -25,8 +25,8 @@ class PingCounts:
     Attributes:
         sent: all pings that were handed to a sink.
         acknowledged: pings that the product has accepted and the brokers hold.
-        rejected: pings that the product has answered with a reason against them.
-        failed: pings that the sink does not send again, for another reason.
+        rejected: pings that the product has rejected, with a reason.
+        failed: pings that failed for another reason, and that the sink does not send again.
         retried: attempts beyond the first, counted for each ping.
     """
 
@@ -59,7 +59,7 @@ class DeliveryStats:
         status_changes: the last ones, the newest first.
         down_since: the stores that are down, each with the instant (µs) at which it went down.
         last_rejection: store and reason of the last rejected ping.
-        last_error: why the last failed attempt failed.
+        last_error: the reason of the last failed attempt.
         seconds_behind: delay of the last ping that was sent late because the sink was full.
     """
 

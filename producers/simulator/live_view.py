@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from producers.simulator.delivery_stats import DeliveryStats, PingCounts, StatusChange
 
 PLAIN_SECONDS: Final = 10.0
-"""Seconds between two lines of a view that is no terminal."""
+"""Seconds between two lines of `PlainLiveView`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,16 @@ class RateMeter:
     """Turns two successive counts into rates."""
 
     def __init__(self) -> None:
-        self._at: float | None = None
-        self._before: PingCounts | None = None
+        self._previous_time: float | None = None
+        self._previous_counts: PingCounts | None = None
 
     def rates(self, counts: PingCounts, now: float) -> Rates:
         """Return the rates since the previous call; `now` is in seconds."""
-        at, before = self._at, self._before
-        self._at, self._before = now, replace(counts)
-        if at is None or before is None or now <= at:
+        previous, before = self._previous_time, self._previous_counts
+        self._previous_time, self._previous_counts = now, replace(counts)
+        if previous is None or before is None or now <= previous:
             return Rates(0.0, 0.0, 0.0, 0.0)
-        seconds = now - at
+        seconds = now - previous
         return Rates(
             (counts.sent - before.sent) / seconds,
             (counts.acknowledged - before.acknowledged) / seconds,
@@ -73,7 +73,7 @@ class PlainLiveView:
 
     def __init__(self) -> None:
         self._meter = RateMeter()
-        self._shown: float | None = None
+        self._last_line_at: float | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -88,16 +88,16 @@ class PlainLiveView:
 
     def show(self, stats: DeliveryStats, store_ids: Sequence[str], now: float) -> None:
         """Print the state unless the previous line is younger than PLAIN_SECONDS."""
-        if self._shown is None:
-            self._shown = now
+        if self._last_line_at is None:
+            self._last_line_at = now
             self._meter.rates(stats.counts, now)
-        if now - self._shown < PLAIN_SECONDS:
+        if now - self._last_line_at < PLAIN_SECONDS:
             return
-        self._shown = now
+        self._last_line_at = now
         rates = self._meter.rates(stats.counts, now)
         self.print_line(
             f"{rates.sent:,.0f} pings/s sent, {rates.acknowledged:,.0f} acknowledged, "
-            f"{rates.rejected:,.1f} refused, {rates.failed:,.1f} failed; {latencies(stats)}; "
+            f"{rates.rejected:,.1f} rejected, {rates.failed:,.1f} failed; {latencies(stats)}; "
             f"{len(stats.down_since):,} of {len(store_ids):,} stores down"
         )
 
@@ -130,7 +130,7 @@ class TerminalLiveView:
 def panel(stats: DeliveryStats, store_ids: Sequence[str], rates: Rates) -> Group:
     """Return the state of a simulation: a table of counts, and the last status changes."""
     table = Table(box=None, pad_edge=False)
-    for title in ("", "sent", "acknowledged", "refused", "failed", "open"):
+    for title in ("", "sent", "acknowledged", "rejected", "failed", "in flight"):
         table.add_column(title, justify="right")
     counts = stats.counts
     table.add_row(
@@ -142,7 +142,7 @@ def panel(stats: DeliveryStats, store_ids: Sequence[str], rates: Rates) -> Group
         "",
     )
     table.add_row(
-        "in all",
+        "total",
         *(
             f"{count:,}"
             for count in (
@@ -160,10 +160,10 @@ def panel(stats: DeliveryStats, store_ids: Sequence[str], rates: Rates) -> Group
         f"{len(store_ids) - stats.stores_heard:,} not heard yet"
     ]
     if stats.seconds_behind >= 1:
-        lines.append(f"behind by {stats.seconds_behind:.0f} s")
+        lines.append(f"pings are {stats.seconds_behind:.0f} s late")
     if stats.last_rejection is not None:
         store, reason = stats.last_rejection
-        lines.append(f"last refused: store {store_ids[store]}: {reason}")
+        lines.append(f"last rejected: store {store_ids[store]}: {reason}")
     lines += [status_change_line(change, store_ids) for change in stats.status_changes]
     return Group(table, *(Text(line, no_wrap=True, overflow="ellipsis") for line in lines))
 

@@ -28,7 +28,7 @@ OUTAGE_PINGS: Final = (3, 20)
 """The shortest and the longest outage of a store, in pings."""
 
 LATE_PINGS: Final = (3, 10)
-"""The shortest and the longest outage of a store's line, in pings; its pings then leave late."""
+"""The shortest and the longest outage of a store's network, in pings: they leave after it."""
 
 FLAP_PINGS: Final = 2
 """A flapping store can change its status after this many pings."""
@@ -59,7 +59,7 @@ _ZONES: Final = (
 _OPENING: Final = ("00:00", "06:00", "07:30", "09:00", "11:00", "18:00")
 _CLOSING: Final = ("24:00", "22:00", "17:00", "18:30", "23:00", "02:00")
 
-# the purpose of a number that is drawn from the seed, so that no two draws are the same
+# each number drawn from the seed has a purpose of its own, so that no two are the same
 _ID_HIGH, _ID_LOW, _PHASE, _HOURS, _ZONE = range(5)
 _OUTAGE, _OUTAGE_SIZE, _FLAP, _LINE, _LINE_SIZE, _TWICE, _SKEW_SIZE = range(5, 12)
 _FLAPS, _SKEWED, _BROKEN = range(12, 15)
@@ -73,7 +73,7 @@ class FaultRates:
         outages: share of the stores that have an outage in a cycle of CYCLE_PINGS.
         flapping: share of the stores that go down and up all the time.
         skewed: share of the stores whose clock is wrong.
-        late: share of the stores whose line is down for a while in a cycle.
+        late: share of the stores whose network is down for a while in a cycle.
         duplicates: share of the pings that are sent twice.
     """
 
@@ -114,7 +114,7 @@ class Simulation:
         tolerance: µs that a poll may be dated ahead of the product's clock.
 
     Attributes:
-        store_ids: the id of each store; more stores begin with the ids of fewer.
+        store_ids: the id of each store; with more stores, the first ids are the same.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Simulation:
     def pings(self, start: int) -> Iterator[Ping]:
         """Yield the pings from `start` (µs) on, without end, in the order in which they are due."""
         every = self.every
-        # between two rounds all stores ping once, in the order of their phases
+        # in each round all stores ping once, in the order of their phases
         order = sorted((phase, store) for store, phase in enumerate(self._phases))
         waiting: list[Ping] = []
         slot = start // every
@@ -195,9 +195,9 @@ class Simulation:
         return _ZONES[self._draw(_ZONE, store) % len(_ZONES)]
 
     def _departure(self, store: int, slot: int) -> int:
-        """Return the time at which a grid point's ping leaves: at once, or after an outage."""
-        line_down = self._end_of_outage(store, slot, self.faults.late, _LINE, LATE_PINGS)
-        return (slot if line_down is None else line_down) * self.every + self._phases[store]
+        """Return the time at which a slot's ping leaves: at once, or after a network outage."""
+        network_back = self._end_of_outage(store, slot, self.faults.late, _LINE, LATE_PINGS)
+        return (slot if network_back is None else network_back) * self.every + self._phases[store]
 
     def _end_of_outage(
         self, store: int, slot: int, share: float, purpose: int, pings: tuple[int, int]
@@ -243,7 +243,7 @@ class Simulation:
 
 
 def _mix(bits: int) -> int:
-    """Return one step of SplitMix64, which makes neighbouring numbers unlike."""
+    """Return one step of SplitMix64, which makes unrelated numbers from neighbouring ones."""
     bits = (bits + _GOLDEN) & _MASK
     bits = (bits ^ bits >> 30) * 0xBF58476D1CE4E5B9 & _MASK
     bits = (bits ^ bits >> 27) * 0x94D049BB133111EB & _MASK

@@ -65,7 +65,8 @@ class Pacer:
     async def run(self, until: int | None = None) -> None:
         """Send the pings that are due before `until` (µs; None for no end), then wait for answers.
 
-        Pings for which the sink had no room by then are not sent. Cancelled, it waits too.
+        Pings for which the sink had no room by then are not sent. If it is cancelled, it stops
+        sending and still waits for answers.
 
         Raises:
             StoreUptimeError: raised by the sink.

@@ -1,4 +1,4 @@
-"""Writes polls as CSV in the form of `store_status.csv`, so that anyone can compute from them."""
+"""Writes polls as CSV in the form of `store_status.csv`, so that other programs can read them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PollFile:
             self._buffer.append(HEADER)
         elif first_line.rstrip("\r\n") != HEADER:
             self._file.close()
-            raise StoreUptimeError(f"{self.path}: has another header than {HEADER}: not added to")
+            raise StoreUptimeError(f"{self.path}: not added to it: its header is not {HEADER}")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -45,7 +45,7 @@ class SimulationPlan:
 
     Attributes:
         simulation: the stores.
-        via: the product's interface that gets the pings.
+        via: the interface of the product to which the pings are sent.
         address: address of the API, for `http`.
         duration: µs; None for a run that ends when it is cancelled.
         poll_file: CSV file to which acknowledged polls are appended; None for no file.
@@ -89,7 +89,7 @@ class SimulationResult:
         rate = counts.acknowledged / self.seconds if self.seconds else 0.0
         yield (
             f"{counts.sent:,} pings sent, {counts.acknowledged:,} acknowledged, "
-            f"{counts.rejected:,} refused, {counts.failed:,} failed, "
+            f"{counts.rejected:,} rejected, {counts.failed:,} failed, "
             f"{len(self.stats.in_flight):,} without an answer"
         )
         median, high = self.stats.latency(0.5), self.stats.latency(0.99)
@@ -100,11 +100,14 @@ class SimulationResult:
         )
         yield f"{self.seconds:.1f} s: {rate:,.0f} pings/s{times}"
         if counts.retried:
-            yield f"{counts.retried:,} were sent again; the last reason: {self.stats.last_error}"
+            yield (
+                f"{counts.retried:,} pings were sent again; the last reason: "
+                f"{self.stats.last_error}"
+            )
         elif counts.failed:
             yield f"the last failure: {self.stats.last_error}"
         if self.stats.last_rejection is not None:
-            yield f"the last refusal: {self.stats.last_rejection[1]}"
+            yield f"the last rejection: {self.stats.last_rejection[1]}"
         if poll_file is not None:
             yield f"{self.recorded:,} acknowledged polls added to {poll_file}"
 
@@ -226,7 +229,7 @@ class HealthReporter:
     def __init__(self, print_line: Callable[[str], None]) -> None:
         self._print_line = print_line
         self._silent_since: float | None = None
-        self._behind_reported: float | None = None
+        self._delay_shown_at: float | None = None
 
     def check(self, stats: DeliveryStats, now: float) -> None:
         """Report a change since the previous check; `now` is in seconds."""
@@ -239,14 +242,15 @@ class HealthReporter:
                 "nothing is lost"
             )
         elif self._silent_since is not None and silence < SILENT_SECONDS:
-            self._print_line(f"answers again, after {now - self._silent_since:.0f} s; going on")
+            self._print_line(f"the product answers again, after {now - self._silent_since:.0f} s")
             self._silent_since = None
         if self._silent_since is None and stats.seconds_behind >= BEHIND_SECONDS:
-            if self._behind_reported is None or now - self._behind_reported >= BEHIND_AGAIN_SECONDS:
-                self._behind_reported = now
+            if self._delay_shown_at is None or now - self._delay_shown_at >= BEHIND_AGAIN_SECONDS:
+                self._delay_shown_at = now
                 self._print_line(
-                    "the product is slower than asked: pings go out "
-                    f"{stats.seconds_behind:.0f} s late (give a lower --rate, or more workers)"
+                    "the product is slower than the pings: they are sent "
+                    f"{stats.seconds_behind:.0f} s late (give a lower --rate, or start more "
+                    "workers)"
                 )
         elif stats.seconds_behind < BEHIND_SECONDS:
-            self._behind_reported = None
+            self._delay_shown_at = None

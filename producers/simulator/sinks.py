@@ -1,4 +1,4 @@
-"""Deliver pings to the product by its HTTP API or directly to Kafka."""
+"""Delivers pings to the product by its HTTP API or directly to Kafka."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NO_TIME_LIMIT: Final = 10 * 365 * 24 * 3600.0
 
 
 class HttpPingSink:
-    """An async context that posts a single ping to its store's path, several to `/status`.
+    """An async context that posts one ping to its store's path, or several to `/status`.
 
     A request that gets 429, 5xx or no answer is sent again: polls are a set, so a repeated
     poll changes nothing.
@@ -54,7 +54,7 @@ class HttpPingSink:
         max_in_flight: most requests in flight.
 
     Raises:
-        StoreUptimeError: on entry: no API answers.
+        StoreUptimeError: no API answers when the context is entered.
     """
 
     def __init__(
@@ -136,14 +136,14 @@ class HttpPingSink:
             except (aiohttp.ClientError, TimeoutError) as error:
                 reason = f"no answer from {self._address} ({str(error) or type(error).__name__})"
             else:
-                # a batch of which nothing is accepted is 422 and lists its items too
+                # the answer to a batch without an accepted ping is 422 and lists its items too
                 if status == HTTPStatus.ACCEPTED or "items" in content:
                     self._record_answer(pings, content, stats, loop.time() - started)
                     return
                 reason = f"{status}: {content.get('detail') or content.get('title') or ''}"
                 if status in (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED):
                     raise StoreUptimeError(
-                        f"the API at {self._address} takes no live pings (POST {path}: {status}): "
+                        f"the API at {self._address} accepts no pings (POST {path}: {status}): "
                         "say --via kafka"
                     )
                 if status < 500 and status != HTTPStatus.TOO_MANY_REQUESTS:
@@ -179,7 +179,7 @@ class HttpPingSink:
             len(accepted),
             len(pings) - len(accepted),
         ):
-            stats.record_failed(pings, f"the answer does not add up: {shown(content)}")
+            stats.record_failed(pings, f"the counts in the answer are wrong: {shown(content)}")
             return
         for index, reason in rejected.items():
             stats.record_rejected(pings[index], reason)
@@ -207,9 +207,9 @@ class KafkaPingSink:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        # an unfinished drain would go on for as long as the broker is lost
-        lost = TimeoutError if self._sink.in_flight else None
-        await self._sink.__aexit__(kind or lost, *rest)
+        # with records in flight its exit would wait for a lost broker without end
+        unfinished = TimeoutError if self._sink.in_flight else None
+        await self._sink.__aexit__(kind or unfinished, *rest)
 
     async def send(self, pings: Sequence[Ping], stats: DeliveryStats) -> None:
         """Publish pings; waits while the buffers are full.
@@ -221,20 +221,20 @@ class KafkaPingSink:
         for ping in pings:
             by_store[ping.store].append(ping)
         loop = asyncio.get_running_loop()
-        for store, of_store in by_store.items():
+        for store, store_pings in by_store.items():
             store_id = self._store_ids[store]
-            if len(of_store) == 1:
-                value = encode_poll(store_id, of_store[0].instant, active=of_store[0].active)
+            if len(store_pings) == 1:
+                value = encode_poll(store_id, store_pings[0].instant, active=store_pings[0].active)
             else:
-                value = encode_poll_batch(store_id, [(p.instant, p.active) for p in of_store])
-            stats.record_sent(of_store)
-            done = partial(self._acknowledged, of_store, stats, loop.time())
+                value = encode_poll_batch(store_id, [(p.instant, p.active) for p in store_pings])
+            stats.record_sent(store_pings)
+            on_acknowledged = partial(self._acknowledged, store_pings, stats, loop.time())
             await self._sink.send(
                 STORE_STATUS,
                 store_id.encode(),
                 value,
-                rows=len(of_store),
-                on_acknowledged=done,
+                rows=len(store_pings),
+                on_acknowledged=on_acknowledged,
             )
 
     async def drain(self) -> None:
@@ -254,7 +254,7 @@ class KafkaPingSink:
         self, pings: Sequence[Ping], stats: DeliveryStats, sent_at: float, metadata: BatchMetadata
     ) -> None:
         seconds = asyncio.get_running_loop().time() - sent_at
-        # the worker compares with the broker's time of the record: so does this
+        # the worker also compares with the broker's time of the record
         appended_at = metadata.append_time
         accepted = []
         for ping in pings:

@@ -122,7 +122,7 @@ async def test_every_record_is_as_described(tmp_path: Path) -> None:
     )
     with running:
         replayed = run("replay", *write_files(tmp_path), "--data-dir", str(tmp_path / "data"))
-        assert "refused" in replayed.stdout + replayed.stderr
+        assert "rejected" in replayed.stdout + replayed.stderr
         settings = resolve_bootstrap(
             Settings.from_environment(os.environ, data_dir=tmp_path / "data")
         )

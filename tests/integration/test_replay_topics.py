@@ -274,7 +274,7 @@ def test_a_store_without_any_good_hours_is_an_exit_code_of_its_own(
     assert process.returncode == 5, process.stderr
     assert process.stdout.splitlines()[1].split()[:4] == ["hours", "1", "2", "1"]
     assert process.stderr.splitlines()[-1] == (
-        "store-uptime: all hours were refused, so that none or earlier ones apply, of 1 stores: "
+        "store-uptime: all hours of 1 store were rejected, so that its earlier ones or none apply: "
         f"{store(6)}"
     )
 

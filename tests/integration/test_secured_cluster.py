@@ -148,7 +148,7 @@ async def test_the_main_job_with_one_user_a_process(broker: SecuredBroker, tmp_p
             *("replay", "--status", str(polls), "--hours", str(hours)),
             environment=users[Process.REPLAY],
         )
-        assert "refused" in replayed.stdout + replayed.stderr
+        assert "rejected" in replayed.stdout + replayed.stderr
         await command(
             Process.SIMULATE,
             *("simulate", "--stores", "2", "--rate", "2", "--duration", "2s"),

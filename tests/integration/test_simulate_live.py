@@ -130,7 +130,7 @@ def test_the_command_counts_and_records_polls_and_ends_on_ctrl_c(
     output = "\n".join(running.lines)
     assert "Traceback" not in output
     counts = re.search(
-        r"([\d,]+) pings sent, ([\d,]+) acknowledged, ([\d,]+) refused, 0 failed, 0 without",
+        r"([\d,]+) pings sent, ([\d,]+) acknowledged, ([\d,]+) rejected, 0 failed, 0 without",
         output,
     )
     assert counts is not None, output

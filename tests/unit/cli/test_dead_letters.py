@@ -186,7 +186,7 @@ def test_a_dead_letter_is_shown_as_a_whole(topic: FakeReader) -> None:
         "offset:    70",
         "reason:    not JSON",
         "key:       base64:/w==",
-        "original:  500 bytes, the beginning of more",
+        "original:  500 bytes, the beginning of a longer one",
         "y" * 500,
     ]
     raw = run("show", "0", "--raw")

@@ -82,7 +82,7 @@ def test_the_files_of_the_sample_are_used_and_its_other_files_are_named() -> Non
         "zones": ["timezones.csv.gz"],
     }
     assert files.notes == [
-        f"not taken: {name} (polls, as store_status.csv.gz; --status takes it too)"
+        f"not used: {name} (polls, as store_status.csv.gz; --status sends it too)"
         for name in ("store_status_2023.csv.gz", "store_status_2023_excerpt.csv.gz")
     ]
 
@@ -101,7 +101,7 @@ def test_every_unused_file_that_may_be_input_is_named(tmp_path: Path) -> None:
     files = find(tmp_path)
     assert names_of(files) == {"polls": ["store_status.csv"], "hours": [], "zones": []}
     assert sorted(
-        note.removeprefix("not taken: ").split(" (")[0] for note in files.notes
+        note.removeprefix("not used: ").split(" (")[0] for note in files.notes
     ) == sorted(
         [
             *(".hidden.csv", "business_hours.csv.zip", "empty.csv", "link.csv", "menu_hours.xlsx"),
@@ -131,14 +131,14 @@ def test_a_broken_link_is_an_error(tmp_path: Path) -> None:
             ("store_status.csv", "store_status.csv.gz"),
             r"has store_status\.csv and store_status\.cs",
         ),
-        (("Store Status.csv", "store_status.csv"), "both polls: name what is meant with --status"),
-        (("menu_hours.csv", "business_hours.csv"), "both hours: name what is meant with --hours"),
-        (("hours_2023.csv", "hours_2024.csv"), "both hours: name what is meant with --hours"),
+        (("Store Status.csv", "store_status.csv"), "both polls: name the right one with --status"),
+        (("menu_hours.csv", "business_hours.csv"), "both hours: name the right one with --hours"),
+        (("hours_2023.csv", "hours_2024.csv"), "both hours: name the right one with --hours"),
         (("hours_202301251430.csv", "hours_202401251430.csv"), "both hours"),
         (("menu_hours.csv", "menu_hours-000000000000.csv"), "both hours"),
         (
             ("timezones.csv", "store_timezone.csv"),
-            "both timezones: name what is meant with --zones",
+            "both timezones: name the right one with --zones",
         ),
     ],
 )
@@ -184,7 +184,7 @@ def test_a_file_named_by_an_option_is_not_used_twice(tmp_path: Path) -> None:
     write(tmp_path, **{"store_status.csv": POLLS})
     files = find(tmp_path, hours=[tmp_path / "new.csv"], zones=[tmp_path / "both.csv"])
     assert names_of(files) == {"polls": ["store_status.csv"]}
-    assert files.notes == ["not taken: menu_hours.csv (--hours says which hours count)"]
+    assert files.notes == ["not used: menu_hours.csv (--hours names the hours to send)"]
 
 
 @pytest.mark.parametrize("names", [(), ("prices.csv",), ("store_status.json",)])
@@ -210,4 +210,4 @@ def test_only_some_of_many_unused_files_are_named(tmp_path: Path) -> None:
     write(tmp_path, **{"store_status.csv": POLLS})
     notes = find(tmp_path).notes
     assert len(notes) == MAX_LISTED_FILES + 1
-    assert notes[-1] == "... and 5 more files that are not taken"
+    assert notes[-1] == "... and 5 more files that are not used"

@@ -162,7 +162,7 @@ async def test_a_store_of_which_all_hours_are_rejected_is_named_last(
     _, summary = await replayed(hours=[hours])
     assert summary.without_hours == [OTHER]
     assert summary.rejection() == (
-        "all hours were refused, so that none or earlier ones apply, of 1 stores: " + OTHER
+        "all hours of 1 store were rejected, so that its earlier ones or none apply: " + OTHER
     )
 
 
@@ -181,7 +181,7 @@ async def test_a_file_of_which_every_row_is_rejected_is_named_last(tmp_path: Pat
     )
     zones.write_text("store_id,timezone_str\nU,UTC\nV,UTC\n", encoding="utf-8")
     _, summary = await replayed(status=[polls], zones=[zones])
-    assert summary.rejection() == rf"every row was refused of {tmp_path}/z\n.csv, {polls}"
+    assert summary.rejection() == rf"every row was rejected in {tmp_path}/z\n.csv, {polls}"
 
 
 async def test_polls_older_than_the_retention_are_reported(tmp_path: Path) -> None:
@@ -194,11 +194,11 @@ async def test_polls_older_than_the_retention_are_reported(tmp_path: Path) -> No
     lines, _ = await replayed(status=[polls])
     assert lines[-1] == (
         f"warning: store {STORE}: 1 of its polls are more than STORE_UPTIME_RETENTION (400d) "
-        "older than its newest one: they may not be kept"
+        "older than its newest one: they may not be stored"
     )
 
 
-async def test_refused_rows_are_not_written_over_a_file_to_send(tmp_path: Path) -> None:
+async def test_rejected_rows_are_not_written_over_a_file_to_send(tmp_path: Path) -> None:
     polls, link = tmp_path / "p.csv", tmp_path / "link.csv"
     polls.write_text("store_id,status,timestamp_utc\n", encoding="utf-8")
     link.symlink_to(polls)

@@ -130,7 +130,7 @@ def test_each_store_has_one_warning_of_an_unknown_timezone_or_of_hours_that_open
     assert list(store_row_warnings(store_rows, "America/Chicago")) == [
         f"warning: store {A}: the timezone 'Mars/Phobos' is unknown; America/Chicago applies",
         f"warning: store {B}: the timezone 'america/denver' is unknown; America/Chicago applies",
-        f"warning: store {A}: 2 of its rows start when they end and open nothing",
+        f"warning: store {A}: 2 rows of its hours open nothing: their start is their end",
     ]
 
 
@@ -140,8 +140,8 @@ def test_a_store_without_a_good_row_of_hours_has_a_warning(tmp_path: Path) -> No
     add_hours(store_rows, tmp_path / "2.csv", f"{A},Monday,9,5", f"{B},0,09:00,17:00")
     assert store_rows.without_hours() == {A: 2}, "a store with one good row has hours"
     assert list(store_row_warnings(store_rows, "America/Chicago")) == [
-        f"warning: store {A}: every row of its hours is refused (2); the hours that it has "
-        "already apply, and if it has none it counts as open 24/7"
+        f"warning: store {A}: every row of its hours is rejected (2); its earlier hours "
+        "apply, and if it has none it counts as open 24/7"
     ]
 
 

@@ -45,6 +45,6 @@ def test_is_not_complete_when_it_was_interrupted() -> None:
 
 def test_shows_a_row_a_kind_that_had_files() -> None:
     header, polls, total = summary(rejected=4, dead_letters=4).lines()
-    assert header.split() == ["files", "rows", "acknowledged", "duplicates", "refused", "records"]
+    assert header.split() == ["files", "rows", "acknowledged", "duplicates", "rejected", "records"]
     assert polls.split() == ["polls", "1", "17", "10", "3", "4", "2"]
     assert total == "17 rows in 2.0 s: 8 rows/s"

@@ -84,7 +84,7 @@ def test_a_rejected_row_has_the_columns_to_read_it(tmp_path: Path) -> None:
         (b"sep=;\nstore_id;status;timestamp_utc", "columns are separated by ';'"),
         (
             b"0a0a0a0a-1111-4222-8333-444444444444,active,2023-01-22 12:09:39 UTC\n",
-            "input.csv:1: a row where the header should be: put store_id,status,timestamp_utc befo",
+            "input.csv:1: a row where the header should be: put store_id,status,timestamp_utc abov",
         ),
         (
             b'"store_id","status","no\nte","timestamp_utc"',

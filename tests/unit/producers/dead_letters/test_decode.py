@@ -188,13 +188,13 @@ def test_an_original_that_is_rejected_again_has_a_reason(
             "only the beginning",
         ),
         (DeadLetter({"file": "a.csv", "line": 3}, "why", b"x"), "an earlier version kept it"),
-        (of_file("pots", "store_id", STORE), "nothing is known of rows of pots"),
+        (of_file("pots", "store_id", STORE), "rows of the kind pots are unknown"),
         (of_file("polls", "store_id", STORE), "no column status, timestamp_utc"),
-        (of_topic(REPORT_RESULTS, b"{}"), "nothing is known of records of the topic"),
+        (of_topic(REPORT_RESULTS, b"{}"), "records of the topic report-results are unknown"),
         (DeadLetter({"http": "7c9e", "path": "/status"}, "why", b"[]"), "the whole body of a POST"),
-        (of_http("/trigger_report", {}), "nothing is known of requests to"),
-        (DeadLetter({}, "why", b"x"), "nothing is known of its source"),
-        (DeadLetter({"topic": 7}, "why", b"x"), "nothing is known of its source"),
+        (of_http("/trigger_report", {}), "requests to /trigger_report are unknown"),
+        (DeadLetter({}, "why", b"x"), "its source is unknown: "),
+        (DeadLetter({"topic": 7}, "why", b"x"), "its source is unknown: "),
     ],
 )
 def test_a_dead_letter_that_lacks_information_cannot_be_replayed(

@@ -96,7 +96,7 @@ async def test_a_dead_letter_is_read_by_its_id() -> None:
 
 @pytest.mark.parametrize(
     ("count", "number", "ids"),
-    [(3, 39, "40 to 42 are kept"), (3, 43, "40 to 42 are kept"), (0, 40, "none is")],
+    [(3, 39, "40 to 42 are kept"), (3, 43, "40 to 42 are kept"), (0, 40, "none is kept")],
 )
 async def test_an_unknown_id_is_an_error(count: int, number: int, ids: str) -> None:
     log, _ = await make_log(count)
@@ -121,4 +121,4 @@ async def test_a_record_of_another_program_is_shown_as_it_is() -> None:
         b"hello",
         b"k",
     )
-    assert stored.dead_letter.reason.startswith("not a dead letter of ours: not JSON")
+    assert stored.dead_letter.reason.startswith("not a dead letter of this product: not JSON")

@@ -51,7 +51,7 @@ def test_a_log_gets_a_line_per_interval(capsys: pytest.CaptureFixture[str]) -> N
     out, err = capsys.readouterr()
     assert out == ""
     line = (
-        "50 pings/s sent, 0 acknowledged, 0.0 refused, 0.0 failed; "
+        "50 pings/s sent, 0 acknowledged, 0.0 rejected, 0.0 failed; "
         "acknowledged in 12 ms (p50), 12 ms (p99); 1 of 4 stores down"
     )
     assert err.splitlines() == ["a note", line, line]
@@ -74,19 +74,19 @@ def test_a_terminal_shows_rates_counts_stores_and_status_changes() -> None:
     text = shown(busy_stats(), "[bold]a note[/bold] of brackets")
     words = text.split("a note")[1].split()
     assert "pings/s 300 0.0 0.0 0.0" in " ".join(words)
-    assert "in all 304 2 1 0 1" in " ".join(words)
+    assert "total 304 2 1 0 1" in " ".join(words)
     assert "acknowledged in 12 ms (p50), 12 ms (p99); 1 stores up, 1 down, 2 not heard yet" in text
-    assert f"last refused: store {IDS[2]}: in the [future]" in text
+    assert f"last rejected: store {IDS[2]}: in the [future]" in text
     assert f"store {IDS[1]} down since 2024-03-10T12:00:00Z" in text
     assert "[bold]a note[/bold] of brackets" in text
-    assert "behind" not in text
+    assert "s late" not in text
 
 
 def test_a_terminal_shows_late_pings_and_a_missing_first_answer() -> None:
     stats = DeliveryStats(lambda _: None, lambda: 0.0)
     stats.seconds_behind = 7.4
     text = shown(stats)
-    assert "behind by 7 s" in text
+    assert "pings are 7 s late" in text
     assert "nothing acknowledged yet; 0 stores up, 0 down, 4 not heard yet" in text
 
 

@@ -130,11 +130,11 @@ async def test_a_simulation_lasts_its_duration_and_records_the_acknowledged_ping
     assert (view.left, sink.entered, sink.left) == (1, 1, 1)
     lines = list(result.summary_lines(path))
     assert lines[0] == (
-        "100 pings sent, 90 acknowledged, 10 refused, 0 failed, 0 without an answer"
+        "100 pings sent, 90 acknowledged, 10 rejected, 0 failed, 0 without an answer"
     )
     assert lines[1].endswith("acknowledged in 10 ms (p50), 10 ms (p99)")
     assert lines[2:] == [
-        "the last refusal: in the future",
+        "the last rejection: in the future",
         f"90 acknowledged polls added to {path}",
     ]
 
@@ -168,8 +168,8 @@ async def test_pings_without_an_answer_are_in_the_summary(sink: SinkDouble) -> N
 
 
 async def test_an_error_of_the_sink_ends_the_simulation(sink: SinkDouble) -> None:
-    sink.error = StoreUptimeError("takes no live pings")
-    with pytest.raises(StoreUptimeError, match="takes no live pings"):
+    sink.error = StoreUptimeError("accepts no pings")
+    with pytest.raises(StoreUptimeError, match="accepts no pings"):
         await simulate(plan())
     assert sink.left == 1
 
@@ -232,7 +232,7 @@ def test_silence_is_reported_once_and_its_end_once() -> None:
     ]
     assert moments.check(60) == []
     moments.stats.record_acknowledged(PINGS[:1], 1.0)
-    assert moments.check() == ["answers again, after 64 s; going on"]
+    assert moments.check() == ["the product answers again, after 64 s"]
     assert moments.check(1) == []
     assert moments.check(5) == [
         "no answer for 6 s: 503: the broker is out of reach; 1 pings wait, nothing is lost"
@@ -245,8 +245,8 @@ def test_a_product_that_is_too_slow_is_reported_every_thirty_seconds() -> None:
     assert moments.check(1) == []
     moments.stats.seconds_behind = 7.0
     line = (
-        "the product is slower than asked: pings go out 7 s late (give a lower --rate, or more "
-        "workers)"
+        "the product is slower than the pings: they are sent 7 s late (give a lower --rate, or "
+        "start more workers)"
     )
     assert moments.check(1) == [line]
     assert moments.check(29) == []

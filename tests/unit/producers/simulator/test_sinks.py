@@ -184,7 +184,7 @@ async def test_an_answer_that_does_not_add_up_acknowledges_nothing(api: Any, bod
     stats, recorded = await posted(address, [ping(1), ping(2)])
     assert recorded == []
     assert stats.counts.failed == 2
-    assert stats.last_error.startswith("the answer does not add up: ")
+    assert stats.last_error.startswith("the counts in the answer are wrong: ")
 
 
 @pytest.mark.parametrize(
@@ -241,13 +241,13 @@ async def test_an_api_without_live_pings_is_one_clear_error(
     api: Any, status: int, pings: list[Ping]
 ) -> None:
     _, address = await api(Answer(status, {}), Answer(status, {}))
-    with pytest.raises(StoreUptimeError, match=r"takes no live pings .*: say --via kafka"):
+    with pytest.raises(StoreUptimeError, match=r"accepts no pings .*: say --via kafka"):
         await posted(address, pings)
 
 
 async def test_no_more_is_sent_to_an_api_without_live_pings(api: Any) -> None:
     server, address = await api(*[Answer(404, {})] * 10)
-    with pytest.raises(StoreUptimeError, match="takes no live pings"):
+    with pytest.raises(StoreUptimeError, match="accepts no pings"):
         await posted(address, *[[ping(1)]] * 10, max_in_flight=1)
     assert len(server.calls) == 1
 
