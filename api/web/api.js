@@ -18,7 +18,7 @@ export class Problem extends Error {
 
 export const NO_ANSWER = "The service does not answer.";
 
-/** Why there is no answer, as a sentence. What the page does by itself it does not ask its reader for. */
+/** The reason of a Problem as a sentence, without "try again": the page does that by itself. */
 export function reasonOf({ status, message }) {
   if (status === 503 && /broker|kafka/i.test(message)) return "The service has lost its message broker.";
   return sentence(message.replace(/[;:,.]?\s*try again[^.]*\.?$/i, ""));

@@ -1,16 +1,16 @@
-// Server-sent events with what a page must know about the connection.
+// Server-sent events, with the state of their connection.
 
-/** When to ask again after a server has refused to send events. */
-const AGAIN_MILLISECONDS = 5000;
+/** The wait before the next try, after a server has refused to send events. */
+const RETRY_MILLISECONDS = 5000;
 
-/** The server sends an event every five seconds: one that is silent for longer is not there. */
+/** The server sends an event every five seconds: after this silence the connection is lost. */
 const SILENT_MILLISECONDS = 12_000;
 
 export const isSeen = () => document.visibilityState !== "hidden";
 
 /**
- * Listen while the page is seen. A hidden page lets go of its connection: browsers keep few to
- * one server, and a dozen forgotten tabs would take them all.
+ * Listen while the page is visible. A hidden page closes its connection: browsers open only a few
+ * to one server, and forgotten tabs would use them all.
  *
  * @param path where the events come from.
  * @param name of the events that count.
@@ -59,7 +59,7 @@ export function listen({ path, name, onEvent, onState, onRefused }) {
       timer = setTimeout(() => {
         onRefused();
         open();
-      }, AGAIN_MILLISECONDS);
+      }, RETRY_MILLISECONDS);
     });
   }
 

@@ -1,5 +1,5 @@
-// The table of stores. Rows are kept by store: what changes is written, the rest stays untouched,
-// so that neither focus nor a reader's place is lost when the page updates itself.
+// The table of stores. Each store keeps its row, of which only changed cells are written, so that
+// an update of the page moves neither the focus nor a screen reader.
 
 import { element, setText } from "./dom.js";
 import { ago, number, percent, uptimeShare, weekdayClock } from "./format.js";
@@ -36,11 +36,11 @@ function makeRow(store) {
 const minutes = (value) => (value === 0 ? "0" : `${number(value)} min`);
 const hours = (value) => (value === 0 ? "0" : `${value.toFixed(2)} h`);
 
-/** Below it polls say nothing of a time. */
+/** Below this coverage a time has no data. */
 const MIN_COVERAGE = 0.01;
 const NO_DATA = "No data";
 
-/** What a window is counted as, and how much of that polls back. */
+/** The figures of a window, and whether enough of it is covered by polls. */
 function windowOf(figures, name) {
   const [up, down] = [figures[`uptime_last_${name}`], figures[`downtime_last_${name}`]];
   const [unknownUp, unknownDown] = ["uptime", "downtime"].map((side) => figures[`unknown_${side}_last_${name}`] ?? 0);
@@ -49,7 +49,7 @@ function windowOf(figures, name) {
   return { up, down, unknownDown, isKnown };
 }
 
-/** Downtime that polls back; what only counts as down is said beside it. */
+/** Downtime that polls report; the title has the downtime without data. */
 function downtimeOf(figures, name, shown) {
   const { down, unknownDown, isKnown } = windowOf(figures, name);
   const title = unknownDown > 0 ? `${shown(down)} counted as down, ${shown(unknownDown)} of it without data` : "";
@@ -127,15 +127,15 @@ export function storeTable(body) {
       }
       for (const [id, row] of rows) if (!kept.has(id)) row.node.remove();
       rows = kept;
-      const wanted = [...rows.values()].map((row) => row.node);
-      const same = wanted.every((node, index) => body.children[index] === node);
-      if (same && body.children.length === wanted.length) return;
+      const nodes = [...rows.values()].map((row) => row.node);
+      const same = nodes.every((node, index) => body.children[index] === node);
+      if (same && body.children.length === nodes.length) return;
       const focused = document.activeElement;
-      body.replaceChildren(...wanted);
+      body.replaceChildren(...nodes);
       if (body.contains(focused)) focused.focus({ preventScroll: true });
     },
 
-    /** Write what an event tells into the rows that are shown. */
+    /** Write the changes of an event into the rows that are shown. */
     patch(changed, now) {
       for (const { store_id: id, state, last_poll: poll } of changed) {
         const row = rows.get(id);
@@ -144,7 +144,7 @@ export function storeTable(body) {
       for (const row of rows.values()) writeNow(row, now);
     },
 
-    /** Grey lines in the place of what is still to come. */
+    /** Show grey lines until the stores are loaded. */
     showLoading(count) {
       const line = () =>
         element("tr", { class: "loading", role: "row", "aria-hidden": "true" },

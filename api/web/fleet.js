@@ -15,13 +15,13 @@ import { throttled } from "./throttle.js";
 const PAGE_STORES = 50;
 const LOADING_ROWS = 12;
 
-/** The order of the rows is made anew at most so often: nobody can read what never stands still. */
+/** Least time between two sorts of the rows: nobody can read rows that always move. */
 const REFETCH_MILLISECONDS = 3_000;
 
-/** Figures, clocks and hours move on also when no event says so. */
+/** Figures, clocks and opening hours change without an event too. */
 const REFRESH_MILLISECONDS = 60_000;
 
-/** Figures that are not known yet are about to be. */
+/** The page asks sooner while the figures are being calculated. */
 const FIGURES_MILLISECONDS = 3_000;
 
 const ANNOUNCE_MILLISECONDS = 10_000;
@@ -47,7 +47,7 @@ const announceCounts = throttled(() => {
   announce(`${number(down)} down, ${number(unknown)} unknown, ${number(up)} up, ${number(closed)} closed`);
 }, ANNOUNCE_MILLISECONDS);
 
-// --- what is wanted
+// --- filters, and the address that holds them
 
 /** Go to other filters: an entry of the browser's history, unless somebody is still typing. */
 function go(change, { replace = false } = {}) {
@@ -62,12 +62,12 @@ function go(change, { replace = false } = {}) {
   load({ wait: true });
 }
 
-/** A store's page leads back to the list that one came from. */
+/** Store the filters, so that a store's page can link back to the same list. */
 function rememberFilters() {
   try {
     sessionStorage.setItem("fleet", writeFilters(filters));
   } catch {
-    // without storage it leads back to all stores
+    // without storage it links back to all stores
   }
 }
 
@@ -83,18 +83,18 @@ function showFilters() {
 function showZones() {
   const select = byId("zone");
   const zones = new Set(fleet?.zones);
-  // also one of an address that no store is in
+  // the address may name a timezone without any store
   if (filters.zone) zones.add(filters.zone);
   const known = [...select.options].slice(1).map((option) => option.value);
-  const wanted = [...zones].sort();
-  if (known.join() !== wanted.join()) {
-    const options = wanted.map((zone) => element("option", { value: zone }, zone));
+  const sorted = [...zones].sort();
+  if (known.join() !== sorted.join()) {
+    const options = sorted.map((zone) => element("option", { value: zone }, zone));
     select.replaceChildren(select.options[0], ...options);
   }
   select.value = filters.zone;
 }
 
-// --- what is there
+// --- loading and showing
 
 async function load({ wait = false } = {}) {
   loading?.abort();
@@ -134,7 +134,7 @@ function show(announced) {
   if (announced) announce(byId("matching").textContent);
   const soon = fleet.figures_at === null && fleet.counts.total > 0;
   const wait = soon ? FIGURES_MILLISECONDS : REFRESH_MILLISECONDS;
-  // a page that nobody sees costs nothing; seen again it listens, and fetches by the first event
+  // a hidden page fetches nothing; when it is shown again, the first event makes it fetch
   refreshTimer = setTimeout(() => isSeen() && load(), wait);
 }
 
@@ -207,12 +207,12 @@ function showFiguresNote() {
   const at = fleet.figures_at;
   const text = at
     ? `Downtime, uptime and coverage count business hours only, in the hour, day and week before ${utc(Date.parse(at))}. ` +
-      "Downtime is what polls say; time without data is not in it, and uptime and reports count it as the settings say."
+      "Downtime is what polls report; time without data is not part of it. Uptime and reports count that time as the settings say."
     : "Downtime, uptime and coverage are being calculated.";
   setText(byId("figures-note"), fleet.counts.total ? text : "");
 }
 
-// --- what changes
+// --- events and input
 
 function onFleet(event, first) {
   showFreshness(event.freshness);

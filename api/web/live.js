@@ -1,4 +1,4 @@
-// Whether what is shown follows the service, and which part keeps it from doing so.
+// Whether the page shows the newest data, and if not, which part is late.
 
 import { byId, setText } from "./dom.js";
 import { ago, clock, sentence, utc } from "./format.js";
@@ -8,27 +8,27 @@ import { UTC } from "./zones.js";
 const AGE_MILLISECONDS = 10_000;
 
 let connected = false;
-let told = null; // the last `freshness` of the service
-let toldAt = 0; // on this machine's steady clock
+let latest = null; // the last `freshness` of the service
+let receivedAt = 0; // when it came, on this machine's steady clock
 
 /** The service's clock now: this machine's own may be wrong. */
-const serviceNow = () => Date.parse(told.at) + (performance.now() - toldAt);
+const serviceNow = () => Date.parse(latest.at) + (performance.now() - receivedAt);
 
 function labelOf() {
   if (!connected) return ["lost", "Not connected"];
-  if (told === null) return ["live", "Live"];
-  if (told.delayed) {
-    const asOf = told.as_of === null ? null : Date.parse(told.as_of);
+  if (latest === null) return ["live", "Live"];
+  if (latest.delayed) {
+    const asOf = latest.as_of === null ? null : Date.parse(latest.as_of);
     return ["delayed", asOf === null ? "Delayed" : `Delayed: data of ${clock(asOf, UTC)}, ${ago(asOf, serviceNow())}`];
   }
-  if (told.newest_poll_stale) return ["stale", `Newest poll: ${ago(Date.parse(told.newest_poll), serviceNow())}`];
+  if (latest.newest_poll_stale) return ["stale", `Newest poll: ${ago(Date.parse(latest.newest_poll), serviceNow())}`];
   return ["live", "Live"];
 }
 
 function reasonOf() {
   if (!connected) return "The service does not answer, or sends no updates.";
-  if (told?.part === "broker") return "The service has lost its message broker.";
-  if (told?.part === "workers") return `The workers do not keep up: ${sentence(told.reason)}`;
+  if (latest?.part === "broker") return "The service has lost its message broker.";
+  if (latest?.part === "workers") return `The workers do not keep up: ${sentence(latest.reason)}`;
   return null;
 }
 
@@ -37,7 +37,7 @@ function show() {
   const place = byId("connection");
   place.dataset.state = state;
   setText(place, text);
-  const asOf = told?.as_of ?? told?.at ?? null;
+  const asOf = latest?.as_of ?? latest?.at ?? null;
   place.title = asOf === null ? "" : `Data of ${utc(Date.parse(asOf))}`;
   const reason = reasonOf();
   if (reason === null) return clearSourceNotice();
@@ -50,13 +50,13 @@ export function showConnection(state) {
   show();
 }
 
-/** @param freshness as `GET /fleet/events` tells it. */
+/** @param freshness as in an event of `GET /fleet/events`. */
 export function showFreshness(freshness) {
   if (!freshness) return;
-  told = freshness;
-  toldAt = performance.now();
+  latest = freshness;
+  receivedAt = performance.now();
   show();
 }
 
-// while it is delayed no event tells that it grows older
-setInterval(() => told !== null && show(), AGE_MILLISECONDS);
+// the age that is shown grows while no event comes
+setInterval(() => latest !== null && show(), AGE_MILLISECONDS);

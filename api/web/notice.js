@@ -1,4 +1,4 @@
-// What went wrong, said at the top of a page, with a way out of it.
+// Errors at the top of a page, with a button to try again.
 
 import { reasonOf } from "./api.js";
 import { byId, element } from "./dom.js";
@@ -6,8 +6,8 @@ import { byId, element } from "./dom.js";
 const AGAIN_SECONDS = 5;
 
 let timer = null;
-let problemNotice = null; // an answer that did not come: it goes first
-let sourceNotice = null; // the service's own trouble
+let problemNotice = null; // a request that failed: it is shown rather than the other
+let sourceNotice = null; // a part of the service that fails
 
 function draw() {
   const notice = problemNotice ?? sourceNotice;
@@ -23,7 +23,7 @@ export function clearNotice() {
 }
 
 /**
- * Tell a Problem. What may pass is tried again by itself, and at once by the button.
+ * Show a Problem. If it may pass, the page tries again by itself, and at once by the button.
  *
  * @param stale whether older content is still shown.
  */
@@ -31,17 +31,17 @@ export function showNotice(problem, { again, stale }) {
   clearTimeout(timer);
   const button = element("button", { class: "button", type: "button" }, "Retry");
   button.addEventListener("click", again);
-  const said = [element("strong", {}, reasonOf(problem))];
-  if (stale) said.push(" What is shown is what was last known.");
+  const content = [element("strong", {}, reasonOf(problem))];
+  if (stale) content.push(" The page shows the last known state.");
   if (problem.passes) {
-    said.push(" Retrying.");
+    content.push(" Retrying.");
     timer = setTimeout(again, (problem.retryAfter ?? AGAIN_SECONDS) * 1000);
   }
-  problemNotice = element("div", { class: "notice" }, element("p", {}, ...said), problem.passes ? button : null);
+  problemNotice = element("div", { class: "notice" }, element("p", {}, ...content), problem.passes ? button : null);
   draw();
 }
 
-/** Tell what keeps the service from showing newer data; only a new text is said again. */
+/** Show why the service has no newer data; an equal text is not written again. */
 export function showSourceNotice(text) {
   if (sourceNotice?.textContent === text) return;
   sourceNotice = element("div", { class: "notice" }, element("p", {}, text));

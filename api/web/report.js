@@ -1,4 +1,4 @@
-// Ask for a report, follow how far it is, offer its CSV.
+// Requests a report, shows its progress, and offers its CSV.
 
 import { getJson, problemOf, reasonOf, request } from "./api.js";
 import { element } from "./dom.js";
@@ -6,11 +6,11 @@ import { sentence } from "./format.js";
 
 const AGAIN_SECONDS = 1;
 
-/** What the file has besides the usual columns, so that it can be read without this page. */
+/** Additional columns of the file, so that it can be understood without this page. */
 const COLUMNS = "reference_time,coverage,unknown";
 
 /**
- * @param place to fill with the button and what becomes of the report.
+ * @param place to fill with the button and the state of the report.
  * @param trigger the path to POST to.
  */
 export function reportControl(place, { trigger }) {
@@ -43,7 +43,7 @@ export function reportControl(place, { trigger }) {
       if (settled(id, JSON.parse(event.data))) source.close();
     });
     source.addEventListener("error", () => {
-      // whatever became of the connection: asking again and again always works
+      // polling works with any connection
       source.close();
       poll(id);
     });
@@ -64,7 +64,7 @@ export function reportControl(place, { trigger }) {
         wait = problem.retryAfter ?? wait;
       }
     } catch {
-      // no answer: the next try tells
+      // no answer: the next try follows
     }
     setTimeout(() => poll(id), wait * 1000);
   }

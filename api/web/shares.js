@@ -1,15 +1,15 @@
-// Open time in three parts: up and down as far as polls back them, and what there is no data for.
-// The figures of a report count the last part too, as up or as down; here it is told apart.
+// Open time in three parts: up and down as polls report them, and time without data. The figures of
+// a report count time without data as up or as down; here it is a part of its own.
 
 import { element } from "./dom.js";
 import { length } from "./format.js";
 
 const MINUTE = 60_000;
 
-/** Below it polls say nothing of a time. */
+/** Below this coverage a time has no data. */
 const MIN_COVERAGE = 0.01;
 
-/** The parts of what the API counts, in milliseconds: of a window or a day. */
+/** The parts of a window or a day of the API, in milliseconds. */
 export function partsOf({
   uptime_minutes: up,
   downtime_minutes: down,
@@ -29,12 +29,12 @@ export function partsOf({
   };
 }
 
-/** "counts as 168 h down": what the figures take the time without data for. */
+/** "counts as 168 h down": how the figures count the time without data. */
 export function countsAs({ countedUp, countedDown }) {
-  const told = [];
-  if (countedUp) told.push(`${length(countedUp)} up`);
-  if (countedDown) told.push(`${length(countedDown)} down`);
-  return `counts as ${told.join(" and ")}`;
+  const amounts = [];
+  if (countedUp) amounts.push(`${length(countedUp)} up`);
+  if (countedDown) amounts.push(`${length(countedDown)} down`);
+  return `counts as ${amounts.join(" and ")}`;
 }
 
 /** A bar of the three parts; each has a look of its own, and the words stand beside it. */

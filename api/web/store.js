@@ -18,7 +18,7 @@ import { LocalClock } from "./zones.js";
 const INCIDENTS = 25;
 const REFETCH_MILLISECONDS = 3_000;
 
-/** Windows and hours move on also when no event says so. */
+/** Windows and opening hours change without an event too. */
 const REFRESH_MILLISECONDS = 60_000;
 
 const id = decodeURIComponent(location.pathname.split("/")[2] ?? "");
@@ -27,7 +27,7 @@ const path = `/stores/${encodeURIComponent(id)}`;
 let summary = null;
 let incidents = [];
 let incidentsClock = null;
-let earlierIncidents = null; // where the next ones are
+let earlierIncidents = null; // the path of the next page of them
 let loading = null;
 let refreshTimer = null;
 
@@ -70,7 +70,7 @@ function show(newSummary, timeline, newIncidents) {
   showTimeline(byId("timeline"), timeline);
   byId("incidents-note").textContent = `Since ${dayClock(Date.parse(newIncidents.start), incidentsClock)}`;
   showHours(byId("hours"), summary);
-  // only now: an empty card says nothing
+  // cards are hidden until they have content
   for (const part of document.querySelectorAll("#store > section, #store > .columns")) part.hidden = false;
 }
 
@@ -92,7 +92,7 @@ function showFacts() {
   } else facts.push("No poll received yet");
   if (now !== null) facts.push(`${weekdayClock(now, local)} ${local.isKnown ? `in ${zone}` : "UTC"}`);
   facts.push(openText(state, changes, local, now));
-  // a wrong name of a zone moves every figure: it is not passed over
+  // an unknown timezone changes every figure, so the page says so
   if (summary.unknown_timezone) facts.push(`“${summary.unknown_timezone}” is not a timezone: the default, ${zone}, applies`);
   byId("facts").replaceChildren(...facts.map((fact) => element("span", {}, fact)));
   document.title = `${STATE_NAMES[state]}: ${id.slice(0, 8)} · Store uptime`;
@@ -148,7 +148,7 @@ function drawIncidents() {
   });
 }
 
-// --- what is not there, and what changes
+// --- an unknown store, and events
 
 function showMissing(problem) {
   byId("store").hidden = true;
@@ -175,7 +175,7 @@ function onFleet(event, first) {
   if (first || mine || event.more || event.removed.includes(summary.store_id)) refetch();
 }
 
-function backToWhereOneCameFrom() {
+function linkBackToList() {
   try {
     byId("back").href = `/${sessionStorage.getItem("fleet") ?? ""}`;
   } catch {
@@ -184,7 +184,7 @@ function backToWhereOneCameFrom() {
 }
 
 byId("title").textContent = id;
-backToWhereOneCameFrom();
+linkBackToList();
 reportControl(byId("report"), { trigger: `/trigger_report/${encodeURIComponent(id)}` });
 await load();
 if (byId("missing").hidden) {

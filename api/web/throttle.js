@@ -1,19 +1,19 @@
-/** `action` now, and then at most once in `milliseconds`; the last wish is always granted. */
+/** Calls `action` at most once in `milliseconds`; a call that comes too early is made at the end of that time. */
 export function throttled(action, milliseconds) {
   let timer = null;
-  let wanted = false;
+  let pending = false;
 
   function run() {
-    wanted = false;
+    pending = false;
     action();
     timer = setTimeout(() => {
       timer = null;
-      if (wanted) run();
+      if (pending) run();
     }, milliseconds);
   }
 
   return () => {
-    wanted = true;
+    pending = true;
     if (timer === null) run();
   };
 }

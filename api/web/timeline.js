@@ -201,7 +201,7 @@ function showTip(tip, chart, node, { when, what, where }) {
 function explore(chart, grid, { explain, hide }) {
   const places = new Map();
   grid.forEach((line, row) => line.forEach((entry, column) => places.set(entry.node, { ...entry, row, column })));
-  const found = (target) => places.get(target.closest?.(".segment"));
+  const placeOf = (target) => places.get(target.closest?.(".segment"));
   const last = grid.findLast((line) => line.length)?.at(-1);
   let stop = last?.node;
   stop?.setAttribute("tabindex", 0);
@@ -227,7 +227,7 @@ function explore(chart, grid, { explain, hide }) {
 
   chart.addEventListener("keydown", (event) => {
     if (event.key === "Escape") return hide();
-    const place = found(event.target);
+    const place = placeOf(event.target);
     if (!place) return;
     const next = target(event.key, place);
     if (next === null) return;
@@ -235,7 +235,7 @@ function explore(chart, grid, { explain, hide }) {
     next?.node.focus();
   });
   chart.addEventListener("focusin", (event) => {
-    const place = found(event.target);
+    const place = placeOf(event.target);
     if (!place) return;
     stop.setAttribute("tabindex", -1);
     stop = place.node;
@@ -244,7 +244,7 @@ function explore(chart, grid, { explain, hide }) {
   });
   chart.addEventListener("focusout", hide);
   chart.addEventListener("pointerover", (event) => {
-    const place = found(event.target);
+    const place = placeOf(event.target);
     if (place) explain(place.node, place.segment);
     else hide();
   });

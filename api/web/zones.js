@@ -1,5 +1,5 @@
-// The clock on a store's wall, by the offsets that the API tells: browsers differ in their tables
-// of timezones, and old ones lack the newest changes.
+// The local time of a store, from the UTC offsets in the API's answers: browsers differ in their
+// timezone tables, and old ones lack the newest changes.
 
 const HOUR = 3_600_000;
 
@@ -14,14 +14,14 @@ export class LocalClock {
 
   /** The clock that shows `text`, such as "2024-03-10T07:00:00-05:00", for as long as it keeps its offset. */
   static showing(text) {
-    const found = /([+-])(\d\d):(\d\d)(?::(\d\d))?$/.exec(text ?? "");
-    if (!found) return UTC;
-    const [, sign, hours, minutes, seconds = 0] = found;
+    const match = /([+-])(\d\d):(\d\d)(?::(\d\d))?$/.exec(text ?? "");
+    if (!match) return UTC;
+    const [, sign, hours, minutes, seconds = 0] = match;
     const offset = (sign === "-" ? -1 : 1) * (3600 * hours + 60 * minutes + Number(seconds));
     return new LocalClock([{ start: "1970-01-01T00:00:00Z", offset_seconds: offset }]);
   }
 
-  /** False: nothing is known of it, and it shows UTC. */
+  /** False if no offset is known, so that it shows UTC. */
   get isKnown() {
     return this.#offsets.length > 0;
   }

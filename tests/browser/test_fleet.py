@@ -288,7 +288,7 @@ async def test_a_lost_broker_is_reported_and_the_last_known_data_stays(
         notice = page.get_by_role("alert")
         await expect(notice).to_contain_text("The service has lost its message broker.")
         await expect(notice).not_to_contain_text("again later")
-        await expect(notice).to_contain_text("What is shown is what was last known")
+        await expect(notice).to_contain_text("The page shows the last known state")
         await expect(rows(page)).to_have_count(50)
         backend.failing.clear()
         # Retry-After says one second

@@ -130,7 +130,7 @@ async def test_without_an_answer_the_last_known_data_stays(
         # no store is to blame for it
         await expect(headline).not_to_contain_text("down")
         await expect(page).to_have_title("Status cannot be updated since 17:20 UTC · Store status")
-        await expect(page.get_by_role("alert")).to_contain_text("what was last known")
+        await expect(page.get_by_role("alert")).to_contain_text("the last known state")
         await expect(page.locator(".store")).to_have_count(2)
         backend.public.failing = False
         await page.clock.run_for(30_000)
@@ -200,8 +200,8 @@ async def test_without_an_answer_from_the_start_the_status_is_not_known(
 ) -> None:
     backend.public.failing = True
     async with open_page(PATH, clock=True, expected_errors=("503",)) as page:
-        await expect(page.locator("#headline")).to_have_text("The status is not known now")
-        await expect(page.get_by_role("alert")).to_contain_text("does not get its data")
+        await expect(page.locator("#headline")).to_have_text("The current status is not known")
+        await expect(page.get_by_role("alert")).to_contain_text("cannot load its data")
         backend.public.failing = False
         await page.clock.run_for(30_000)
         await expect(page.locator("#headline")).to_contain_text("1 store is down")

@@ -299,7 +299,7 @@ async def test_a_lost_broker_is_reported_and_the_last_known_data_stays(
         await page.clock.run_for(60_000)
         notice = page.get_by_role("alert")
         await expect(notice).to_contain_text("The service has lost its message broker.")
-        await expect(notice).to_contain_text("What is shown is what was last known")
+        await expect(notice).to_contain_text("The page shows the last known state")
         await expect(page.locator(".window")).to_have_count(3)
         backend.failing.clear()
         await page.clock.run_for(1_000)

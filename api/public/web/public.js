@@ -1,7 +1,7 @@
-// The status page: asks for its content now and then, and shows it. It shares nothing with the
-// pages inside, and leads nowhere: it is made to stand alone on a port of its own.
+// The status page: fetches its content every 30 seconds and shows it. It shares no file with the
+// other pages and has no links, because it is served alone on its own port.
 
-const AGAIN_MILLISECONDS = 30_000;
+const REFRESH_MILLISECONDS = 30_000;
 const MINUTE = 60_000;
 const HEIGHT = 32;
 const BAR = 12;
@@ -32,7 +32,7 @@ function headlineOf({ up, down, unknown, closed, total }) {
   return ["closed", closed === 1 ? "The store is closed now" : "All stores are closed now"];
 }
 
-/** Times are told by the server as the store's clock shows them: no browser's table of zones is asked. */
+/** The server sends local times, so that the browser's timezone table does not matter. */
 const format = (options, at) => new Intl.DateTimeFormat("en-GB", { ...options, hourCycle: "h23", timeZone: "UTC" }).format(at);
 
 const CLOCK = { hour: "2-digit", minute: "2-digit" };
@@ -74,7 +74,7 @@ function percent(share) {
 const dateOf = (date) =>
   format({ weekday: "short", day: "numeric", month: "short" }, Date.parse(`${date}T00:00:00Z`)).replace(",", "");
 
-/** Below it polls say nothing of a time. */
+/** Below this coverage a time has no data. */
 const MIN_COVERAGE = 0.01;
 
 /** Minutes that polls say were up and down, and those without data, which count as one of them. */
@@ -99,7 +99,7 @@ const icon = (state) =>
   svg("svg", { viewBox: "0 0 16 16", class: `icon ${state}`, "aria-hidden": "true" },
     ...SHAPES[state].map(([name, attributes]) => svg(name, attributes)));
 
-function tellDay(day) {
+function dayText(day) {
   const { down, noData, open, share, isKnown } = partsOf(day);
   const name = day.whole_day === false ? `${dateOf(day.date)}, so far` : dateOf(day.date);
   if (open === 0) return `${name}: closed`;
@@ -110,7 +110,7 @@ function tellDay(day) {
   return `${name}: ${parts.join(", ")}`;
 }
 
-/** The heights of what is stacked on each other: a short outage must be seen too. */
+/** The heights of the stacked parts of a bar: a short outage must be visible too. */
 function heights({ down, noData, open }) {
   const high = (part) => (part > 0 ? Math.max(6, (HEIGHT * part) / open) : 0);
   const unheard = Math.min(high(noData), HEIGHT - high(down));
@@ -135,7 +135,7 @@ function dayBar(day, index) {
   if (day.whole_day === false) {
     drawn.push(svg("line", { x1: place.x, x2: place.x + BAR, y1: HEIGHT + 3, y2: HEIGHT + 3, class: "so-far" }));
   }
-  const text = tellDay(day);
+  const text = dayText(day);
   return svg("g", { role: "img", "aria-label": text, class: "day" }, svg("title", {}, text), ...drawn);
 }
 
@@ -193,7 +193,7 @@ let shown = null;
 let shownAt = 0;
 let timer = null;
 
-/** Since when the status cannot be updated; null: it can. The shops are not to blame for it. */
+/** A line if the status cannot be updated, which is no fault of the stores; else null. */
 function stuckSince(failed) {
   const { freshness } = shown;
   if (!failed && !freshness?.delayed) return null;
@@ -221,8 +221,8 @@ function showHeadline(failed) {
   headline.setAttribute("aria-busy", "false");
   const notice = byId("notice");
   notice.hidden = stuck === null;
-  const told = "What is shown is what was last known of the stores.";
-  if (stuck !== null && notice.textContent !== told) notice.textContent = told;
+  const lastKnown = "The page shows the last known state of the stores.";
+  if (stuck !== null && notice.textContent !== lastKnown) notice.textContent = lastKnown;
 }
 
 function show() {
@@ -236,11 +236,11 @@ function show() {
   byId("legend").hidden = !stores.some(({ days }) => days.length);
 }
 
-function tellNothing() {
+function showUnavailable() {
   const headline = byId("headline");
   headline.setAttribute("aria-busy", "false");
-  headline.replaceChildren(element("p", {}, element("strong", {}, "The status is not known now")));
-  byId("notice").textContent = "The status page does not get its data. Retrying every 30 seconds.";
+  headline.replaceChildren(element("p", {}, element("strong", {}, "The current status is not known")));
+  byId("notice").textContent = "The status page cannot load its data. Retrying every 30 seconds.";
   byId("notice").hidden = false;
 }
 
@@ -256,9 +256,9 @@ async function refresh() {
     failed = true;
   } finally {
     clearTimeout(timer);
-    timer = setTimeout(() => document.visibilityState !== "hidden" && refresh(), AGAIN_MILLISECONDS);
+    timer = setTimeout(() => document.visibilityState !== "hidden" && refresh(), REFRESH_MILLISECONDS);
   }
-  if (shown === null) return tellNothing();
+  if (shown === null) return showUnavailable();
   if (!failed) show();
   showHeadline(failed);
 }
