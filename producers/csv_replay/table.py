@@ -27,9 +27,7 @@ class Kind:
     columns: tuple[tuple[str, ...], ...]
 
 
-POLLS: Final = Kind(
-    "polls", "polls", "--status", (("store_id",), ("status",), ("timestamp_utc",))
-)
+POLLS: Final = Kind("polls", "polls", "--status", (("store_id",), ("status",), ("timestamp_utc",)))
 HOURS: Final = Kind(
     "hours",
     "hours",

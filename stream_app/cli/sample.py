@@ -32,9 +32,7 @@ def check_sample(folder: Path) -> None:
     """
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise PrerequisiteError(
-            f"the sample data is missing: {folder} has no {', '.join(missing)}"
-        )
+        raise PrerequisiteError(f"the sample data is missing: {folder} has no {', '.join(missing)}")
 
 
 def first_stores(folder: Path, count: int) -> list[str]:

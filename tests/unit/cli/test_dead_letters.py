@@ -240,7 +240,7 @@ def test_dead_letters_are_replayed_by_id_by_filter_or_all(
     result = run("replay", *arguments)
     assert result.exit_code == 0
     assert result.stdout.splitlines()[0] == "3 dead letters: 3 sent and acknowledged"
-    assert "is a new dead letter" in result.stdout.splitlines()[1]
+    assert "becomes a new dead letter" in result.stdout.splitlines()[1]
     assert [key for _, key, _ in SinkDouble.sent] == [STORE.encode()] * 3
 
 

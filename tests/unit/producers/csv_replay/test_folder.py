@@ -100,9 +100,7 @@ def test_every_unused_file_that_may_be_input_is_named(tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to("store_status.csv")
     files = find(tmp_path)
     assert names_of(files) == {"polls": ["store_status.csv"], "hours": [], "zones": []}
-    assert sorted(
-        note.removeprefix("not used: ").split(" (")[0] for note in files.notes
-    ) == sorted(
+    assert sorted(note.removeprefix("not used: ").split(" (")[0] for note in files.notes) == sorted(
         [
             *(".hidden.csv", "business_hours.csv.zip", "empty.csv", "link.csv", "menu_hours.xlsx"),
             *("old_polls.csv", "prices.csv", "spark.csv", "store_status.tsv", "sub", "timezones"),

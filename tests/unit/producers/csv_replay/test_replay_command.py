@@ -40,4 +40,4 @@ def test_the_error_without_a_broker_says_how_to_get_one(
 
 def test_help_names_the_exit_codes() -> None:
     text = " ".join(CliRunner().invoke(replay, ["--help"]).output.split())
-    assert "5: so it was, but every row of a file, or all hours of a store, were rejected" in text
+    assert "5: the same, but every row of a file, or all hours of a store, were rejected" in text
