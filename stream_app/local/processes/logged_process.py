@@ -28,8 +28,9 @@ _LOG_POLL_SECONDS: Final = 0.01
 class LoggedProcess:
     """A running program and the process that writes its log; `spawn` makes them.
 
-    This process also keeps the pipe between the two open. If the log writer is killed, another one
-    is started, which goes on with the same pipe.
+    This process also keeps the pipe between the two open. If the log writer is killed, `poll`
+    starts another one, which goes on with the same pipe. Only what the killed one had read and not
+    written yet is lost.
 
     Args:
         process: the program.
@@ -60,11 +61,13 @@ class LoggedProcess:
         """
         code = self._process.poll()
         if self._read_end is not None:
+            # 0 is the end of its input; after a kill the pipe may still have lines, even if the
+            # program has ended since
+            if self._writer.poll() not in (None, 0):
+                self._writer = _start_writer(self._read_end, self._log)
             if code is not None:
                 os.close(self._read_end)
                 self._read_end = None
-            elif self._writer.poll() is not None:
-                self._writer = _start_writer(self._read_end, self._log)
         return code
 
     def send_signal(self, number: int) -> None:

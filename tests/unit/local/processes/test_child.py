@@ -163,23 +163,70 @@ async def test_the_log_of_a_child_that_floods_is_bounded_while_it_runs(tmp_path:
     await child.stop()
 
 
-async def test_a_log_writer_that_is_killed_is_replaced_and_the_child_goes_on(
-    tmp_path: Path,
-) -> None:
-    code = "import sys\nprint('up', flush=True)\nfor line in open(sys.argv[1]): print(line, end='')"
-    fifo = tmp_path / "fifo"
+PRINTS_A_FILE = """
+import sys
+print("up", flush=True)
+for line in open(sys.argv[1]):
+    print(line, end="", flush=True)
+"""
+
+
+async def child_without_a_log_writer(tmp_path: Path, fifo: Path) -> ChildProcess:
+    """Start a child that prints what it reads from a named pipe, and kill its log writer."""
     os.mkfifo(fifo)
-    child = ChildProcess("tells", [sys.executable, "-c", code, str(fifo)], log_dir=tmp_path)
+    command = [sys.executable, "-c", PRINTS_A_FILE, str(fifo)]
+    child = ChildProcess("prints", command, log_dir=tmp_path)
     await child.start()
     await log_has(child, "up")
     assert child._process
     child._process._writer.kill()
     child._process._writer.wait()
+    return child
+
+
+async def test_a_log_writer_that_is_killed_is_replaced_and_the_child_goes_on(
+    tmp_path: Path,
+) -> None:
+    fifo = tmp_path / "fifo"
+    child = await child_without_a_log_writer(tmp_path, fifo)
+    ending = asyncio.create_task(child.wait())
     with fifo.open("w") as pipe:
-        pipe.write("one\n" * 2 + "ERROR the end\n")
-    assert await child.wait() == 0
+        pipe.write("one\n" * 2)
+        pipe.flush()
+        await log_has(child, "one")
+        pipe.write("ERROR the end\n")
+    assert await ending == 0
     assert child.log.read_text().splitlines()[:3] == ["up", "one", "ERROR the end"]
-    assert child.last_error_line().endswith("ERROR the end")
+    assert child.last_error_line() == "ERROR the end"
+
+
+async def test_a_child_that_ends_before_its_killed_log_writer_is_noticed_loses_no_line(
+    tmp_path: Path,
+) -> None:
+    fifo = tmp_path / "fifo"
+    child = await child_without_a_log_writer(tmp_path, fifo)
+    assert child._process
+    pid = child._process.pid  # `child.pid` would replace the log writer
+    with fifo.open("w") as pipe:
+        pipe.write("one\nERROR the end\n")
+    await gone(pid)
+    assert await child.wait() == 0
+    assert child.log.read_text().splitlines() == ["up", "one", "ERROR the end"]
+
+
+CLOSES_ITS_OUTPUT = "import os, signal; os.close(1); os.close(2); signal.pause()"
+
+
+async def test_a_child_that_closes_its_output_needs_no_further_log_writer(tmp_path: Path) -> None:
+    child = python("closes", CLOSES_ITS_OUTPUT, tmp_path)
+    await child.start()
+    assert child._process
+    writer = child._process._writer
+    while writer.poll() is None:  # noqa: ASYNC110 - as in `ChildProcess.wait`
+        await asyncio.sleep(0.01)
+    assert child.pid is not None
+    assert child._process._writer is writer
+    await child.stop()
 
 
 UNTIED = """
