@@ -1,4 +1,4 @@
-"""Measures the costs of the real product on a real Kafka, in several runs.
+"""Measures the costs of the product on a real Kafka, in several runs.
 
 `make bench` runs all lines; `python -m benchmarks --list` shows them.
 """

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure, keep, show."""
+"""The command `python -m benchmarks`, which measures lines, stores the results and shows them."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ _WIDTH: Final = 180
 
 
 @click.command()
-@click.option("--only", default="", metavar="LINE[,...]", help="These lines only.")
-@click.option("--runs", default=3, show_default=True, type=click.IntRange(min=1), help="Of each.")
+@click.option("--only", default="", metavar="LINE[,...]", help="Measure only these lines.")
+@click.option(
+    "--runs", default=3, show_default=True, type=click.IntRange(min=1), help="Runs of each."
+)
 @click.option(
     "--results",
     type=click.Path(path_type=Path, file_okay=False),
     default=FOLDER,
-    help="Where the results are kept.  [default: benchmarks/results]",
+    help="Folder of the results.  [default: benchmarks/results]",
 )
 @click.option("--list", "listed", is_flag=True, help="Show the lines and stop.")
 def main(only: str, runs: int, results: Path, *, listed: bool) -> None:
@@ -77,7 +79,7 @@ def _show(lines: Sequence[Line], measured: Sequence[Result]) -> None:
 async def _measure(lines: Sequence[Line], runs: int, results: Path) -> list[Result]:
     task = asyncio.current_task()
     if task is not None:
-        # as Ctrl-C does: every process is ended in order
+        # as Ctrl-C does, so that all processes are stopped in order
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     return await run_lines(lines, runs=runs, results=results, say=_say)
 

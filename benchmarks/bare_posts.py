@@ -1,4 +1,4 @@
-"""The limit of live posts: what bare aiohttp acknowledges under the same load."""
+"""Runs the server with which the product's live posts are compared: aiohttp alone."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 _START_SECONDS: Final = 30.0
-_LOOK_SECONDS: Final = 0.05
+_POLL_SECONDS: Final = 0.05
 
 
 @asynccontextmanager
 async def bare_server(logs: Path) -> AsyncIterator[tuple[str, int]]:
-    """Run a server that acknowledges posts and does nothing with them; yield its host and port.
+    """Run a server that acknowledges posts and does nothing else; yield its host and port.
 
     Raises:
         BenchmarkError: it does not listen.
@@ -38,20 +38,20 @@ async def bare_server(logs: Path) -> AsyncIterator[tuple[str, int]]:
     )
     await server.start()
     try:
-        await _listens(server, port)
+        await _wait_until_listening(server, port)
         yield HOST, port
     finally:
         await server.stop()
 
 
-async def _listens(server: ChildProcess, port: int) -> None:
+async def _wait_until_listening(server: ChildProcess, port: int) -> None:
     try:
         async with asyncio.timeout(_START_SECONDS):
             while server.pid is not None:
                 try:
                     _, writer = await asyncio.open_connection(HOST, port)
                 except OSError:
-                    await asyncio.sleep(_LOOK_SECONDS)
+                    await asyncio.sleep(_POLL_SECONDS)
                 else:
                     writer.close()
                     return

@@ -1,4 +1,4 @@
-"""The tools of a measurement: input files, deployments, and lines about the progress."""
+"""Makes what a measurement needs: input files, deployments, and lines about the progress."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VISIBLE_SECONDS = 300.0
 
 
 class Bench:
-    """The measurements of one command.
+    """The state of the measurements of one command.
 
     Args:
         workspace: a temporary folder.
@@ -42,11 +42,11 @@ class Bench:
         self.problems: list[str] = []
         self._numbers = count(1)
         self._inputs: dict[tuple[int, float], Inputs] = {}
-        self._loaded: Deployment | None = None
-        self._ends = AsyncExitStack()
+        self._loaded_deployment: Deployment | None = None
+        self._exit_stack = AsyncExitStack()
 
     def inputs(self, *, stores: int = STORES, days: float = DAYS) -> Inputs:
-        """Write input files with hourly polls of these stores over these days, once."""
+        """Return files with hourly polls of these stores and days; write them on first use."""
         key = (stores, days)
         if key not in self._inputs:
             self.say(f"writing polls of {stores:,} stores over {days:g} days")
@@ -59,7 +59,7 @@ class Bench:
         if text not in self.notes:
             self.notes.append(text)
 
-    def problem(self, text: str) -> None:
+    def add_problem(self, text: str) -> None:
         """Record that a part of a line failed; the line goes on, the command fails at its end."""
         self.say(f"failed: {text}")
         if text not in self.problems:
@@ -67,27 +67,27 @@ class Bench:
 
     @asynccontextmanager
     async def deployment(self, **arguments: Any) -> AsyncIterator[Deployment]:
-        """Start a deployment for the block, with the arguments of `deployment`."""
+        """Start a deployment with the arguments of `deployment`, and stop it after the block."""
         self.say("starting broker, worker and API")
         folder = self.workspace / f"deployment-{next(self._numbers)}"
         async with deployment(folder, **arguments) as product:
             yield product
 
-    async def loaded(self) -> Deployment:
-        """Return a deployment with all of `inputs()`, which the lines that only read share."""
-        if self._loaded is None:
+    async def loaded_deployment(self) -> Deployment:
+        """Return the deployment with all `inputs()` that is shared by lines that only read."""
+        if self._loaded_deployment is None:
             inputs = self.inputs()
-            product = await self._ends.enter_async_context(self.deployment())
+            product = await self._exit_stack.enter_async_context(self.deployment())
             async with Watermarks(product.settings) as watermarks:
                 self.say(f"replaying {inputs.polls:,} polls")
                 await product.run("replay", *inputs.arguments)
                 await product.while_running(
                     watermarks.caught_up(), VISIBLE_SECONDS, "all polls visible"
                 )
-            self._loaded = product
-        return self._loaded
+            self._loaded_deployment = product
+        return self._loaded_deployment
 
     async def unload(self) -> None:
-        """Stop the shared deployment, so that the next line has the machine alone."""
-        self._loaded = None
-        await self._ends.aclose()
+        """Stop the shared deployment, so that the next line has the whole machine."""
+        self._loaded_deployment = None
+        await self._exit_stack.aclose()

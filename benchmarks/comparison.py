@@ -1,12 +1,12 @@
-"""Our worker and other ways to do its work, one after the other on the same topic.
+"""Compares our worker with other systems that do its work, one after the other on one topic.
 
 A peer is a module that is run as
 
     python -m benchmarks.peers.NAME --bootstrap HOST:PORT --shape bulk|live --records N --json OUT
 
-It reads the first N records of `store-status`, ends with 0, and leaves an object in OUT: `seconds`
-until the last poll is in durable state, `cpu` seconds where it knows them, and whatever else it
-counts. What cannot run leaves `not_run`, a line that says what to install.
+It reads the first N records of `store-status`, ends with 0, and writes an object to OUT: `seconds`
+until the last poll is in durable state, `cpu` seconds if it knows them, and other figures. A peer
+that cannot run writes only `not_run`, a line that says what to install.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One other way.
+    """One other system.
 
     Attributes:
         title: its name in the table.
         package: its package in `benchmarks.peers`.
-        options: further arguments of its command.
+        options: additional arguments of its command.
     """
 
     title: str
@@ -81,8 +81,8 @@ SHAPES: Final = {
 LIVE_MINUTES: Final = 66
 
 _PEER_SECONDS: Final = 600.0
-_STANDSTILL: Final = 0.5
-_LOOK: Final = 0.01
+_STANDSTILL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 0.01
 _HEADER: Final = (
     *("way", "seconds", "minimum", "maximum", "polls/s", "times ours"),
     *("CPU s/M polls", "written, bytes/poll", "memory, MB"),
@@ -90,7 +90,7 @@ _HEADER: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Filled:
+class TopicContent:
     """The numbers of records and polls in `store-status`."""
 
     records: int
@@ -98,7 +98,7 @@ class Filled:
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Measure every system on the bulk topic, then on the live one, in a new order each run."""
+    """Measure every system on the bulk topic, then on the live one; the order differs each run."""
     figures: dict[str, float] = {}
     for shape in SHAPES:
         async with bench.deployment(worker=False, api=False) as product:
@@ -118,7 +118,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
                     continue
                 except BenchmarkError as error:
                     # the failure of one system does not end the others
-                    bench.problem(f"{WAYS[way]}, {shape}: {error}")
+                    bench.add_problem(f"{WAYS[way]}, {shape}: {error}")
                     continue
                 figures |= {f"{shape}_{way}_{name}": value for name, value in measured.items()}
         figures |= dict(ratios(shape, figures))
@@ -126,7 +126,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
 
 
 class BrokerUsage:
-    """CPU seconds and written bytes of the broker since it was made: every way has its share."""
+    """Counts the broker's CPU seconds and written bytes since its creation, for one system."""
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
@@ -143,7 +143,7 @@ class BrokerUsage:
 def per_poll(
     measured: Mapping[str, float], broker: Mapping[str, float], polls: int
 ) -> dict[str, float]:
-    """Return the costs of a poll; what the broker wrote for a way counts as its own."""
+    """Return the costs of a poll; bytes that the broker wrote for a system count as its own."""
     costs = dict(broker)
     if "cpu" in measured:
         costs["cpu_per_million"] = measured["cpu"] / polls * MILLION
@@ -153,20 +153,20 @@ def per_poll(
     return costs
 
 
-LEAST_RATIOS: Final = {
+MIN_RATIOS: Final = {
     "bulk_quix_ratio": 2.5,
     "bulk_kafka_streams_ratio": 2.5,
     "live_kafka_streams_ratio": 1.5,
     "live_kafka_streams_cpu_ratio": 4.0,
 }
-"""The targets: times of our time, or of our CPU, that a peer needs at least."""
+"""The targets: the time or the CPU of a peer, divided by ours, is at least this."""
 
-LEAST_RATES: Final = {"bulk": 3_000_000, "live": 200_000}
-"""The targets of our worker, in polls a second."""
+MIN_RATES: Final = {"bulk": 3_000_000, "live": 200_000}
+"""The targets: polls a second of our worker are at least this."""
 
 
 def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """Yield our rate, and the time and the CPU of each peer that ran, divided by ours."""
+    """Yield our rate, and the time and the CPU of each measured peer, divided by ours."""
     ours = figures.get(f"{shape}_{OURS}_seconds")
     polls = figures.get(f"{shape}_polls")
     if ours and polls:
@@ -179,7 +179,7 @@ def ratios(shape: str, figures: Mapping[str, float]) -> Iterator[tuple[str, floa
                 yield f"{shape}_{peer}_{ratio}", theirs / measured
 
 
-async def _fill(bench: Bench, product: Deployment, shape: str) -> Filled:
+async def _fill(bench: Bench, product: Deployment, shape: str) -> TopicContent:
     async with Watermarks(product.settings) as watermarks:
         if shape == "bulk":
             inputs = bench.inputs()
@@ -190,7 +190,7 @@ async def _fill(bench: Bench, product: Deployment, shape: str) -> Filled:
             records = poll_records(store_ids(STORES), LIVE_MINUTES)
             polls = await produce_backlog(product.settings, records)
         ends = await watermarks.end_offsets()
-    return Filled(
+    return TopicContent(
         sum(offset for (topic, _), offset in ends.items() if topic == STORE_STATUS.name), polls
     )
 
@@ -203,7 +203,7 @@ async def _ours(product: Deployment) -> dict[str, float]:
             watermarks.caught_up(), VISIBLE_SECONDS, "all polls visible"
         )
         durable = await product.while_running(
-            _standstill(watermarks), VISIBLE_SECONDS, "the changelog complete"
+            _wait_for_standstill(watermarks), VISIBLE_SECONDS, "the changelog complete"
         )
         pid = product.pids()["worker"]
         usage = {
@@ -215,27 +215,30 @@ async def _ours(product: Deployment) -> dict[str, float]:
     return {"seconds": max(visible, durable) - watermarks.advances[0].at, **usage}
 
 
-async def _standstill(watermarks: Watermarks) -> float:
-    """Return when the changelog, which is a little behind what is visible, last grew."""
+async def _wait_for_standstill(watermarks: Watermarks) -> float:
+    """Wait until the changelog grows no more; return the time of its last growth.
+
+    Its last records come a little after all polls are visible.
+    """
     spec = changelog(FACTS_TABLE)
-    seen = await watermarks.end_offsets(spec)
+    end_offsets = await watermarks.end_offsets(spec)
     grew = time.perf_counter()
-    while (now := time.perf_counter()) - grew < _STANDSTILL:
-        reached = await watermarks.end_offsets(spec)
-        if reached != seen:
-            seen, grew = reached, now
-        await asyncio.sleep(_LOOK)
+    while (now := time.perf_counter()) - grew < _STANDSTILL_SECONDS:
+        current = await watermarks.end_offsets(spec)
+        if current != end_offsets:
+            end_offsets, grew = current, now
+        await asyncio.sleep(_POLL_SECONDS)
     return grew
 
 
 async def run_peer(
-    bench: Bench, product: Deployment, name: str, shape: str, filled: Filled
+    bench: Bench, product: Deployment, name: str, shape: str, filled: TopicContent
 ) -> dict[str, float]:
     """Run a peer to its end.
 
     Raises:
-        NotRunError: it says that a program which it needs is not installed.
-        BenchmarkError: it fails, or is not there.
+        NotRunError: a program that it needs is not installed.
+        BenchmarkError: it failed, or its folder is missing.
     """
     peer = PEERS[name]
     if not (ROOT / "benchmarks" / "peers" / peer.package).is_dir():
@@ -283,7 +286,7 @@ def _content(output: Path) -> dict[str, Any]:
 
 
 def ratios_section(folder: Path) -> str:
-    """Return a table a shape: every way, how long it took, and how many times as long as ours."""
+    """Return a table for each shape, with the time of every system and its ratio to ours."""
     result = read_result(LINE.name, folder)
     if result is None:
         return "Not measured yet.\n"
@@ -303,7 +306,7 @@ def _ratio_rows(result: Result, shape: str) -> Iterator[tuple[str, ...]]:
             continue
         yield (
             title,
-            *(number(each) for each in (seconds.median, seconds.least, seconds.most)),
+            *(number(each) for each in (seconds.median, seconds.minimum, seconds.maximum)),
             number(polls.median / seconds.median),
             "1" if way == OURS else _median(result.spread(f"{shape}_{way}_ratio")),
             *(
@@ -323,7 +326,7 @@ def _figures() -> Iterator[Figure]:
             yield Figure(f"{shape}_{way}_seconds", f"{what}: {title}", "s")
             if way == OURS:
                 yield Figure(
-                    f"{shape}_{way}_rate", f"- {what}", "polls/s", least=LEAST_RATES[shape]
+                    f"{shape}_{way}_rate", f"- {what}", "polls/s", target_min=MIN_RATES[shape]
                 )
             else:
                 for ratio, quantity in (("ratio", "time"), ("cpu_ratio", "CPU")):
@@ -332,7 +335,7 @@ def _figures() -> Iterator[Figure]:
                         name,
                         f"- {what}: {quantity} of {title} to ours",
                         "times",
-                        least=LEAST_RATIOS.get(name),
+                        target_min=MIN_RATIOS.get(name),
                     )
             yield Figure(
                 f"{shape}_{way}_cpu_per_million", "- CPU a million polls, its start included", "s"

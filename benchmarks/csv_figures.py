@@ -1,4 +1,4 @@
-"""The seven columns of a report as CSV, and the comparison of two of them, store by store."""
+"""Reads reports with seven columns from CSV, and compares two of them store by store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def read_figures(text: str) -> StoreFigures:
     """Read the CSV of a report.
 
     Raises:
-        BenchmarkError: other columns, no rows, or two rows of one store.
+        BenchmarkError: the text has other columns, no rows, or two rows of one store.
     """
     reader = csv.reader(io.StringIO(text))
     header = tuple(next(reader, ()))
@@ -39,13 +39,13 @@ def read_figures(text: str) -> StoreFigures:
 def require_equal(
     figures: Mapping[str, tuple[float, ...]], expected: Mapping[str, tuple[float, ...]]
 ) -> int:
-    """Compare the figures of all stores; a store that only one side has differs too.
+    """Compare the figures of all stores; a store that is in one report only counts as different.
 
     Returns:
         The number of compared stores.
 
     Raises:
-        BenchmarkError: some stores differ; the message has one of them.
+        BenchmarkError: some stores differ; the message names one of them.
     """
     stores = sorted(figures.keys() | expected.keys())
     wrong = [store for store in stores if figures.get(store) != expected.get(store)]

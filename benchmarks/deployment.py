@@ -1,4 +1,4 @@
-"""The product as it is deployed: a broker, one worker, one API, each a process of its own."""
+"""Runs the product as it is deployed: a broker, one worker and one API, as separate processes."""
 
 from __future__ import annotations
 
@@ -35,14 +35,22 @@ if TYPE_CHECKING:
 
 COMMAND: Final = (sys.executable, "-m", "stream_app.cli.main")
 READY_SECONDS: Final = 120.0
-_LOOK: Final = 0.005
+_POLL_SECONDS: Final = 0.005
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A command that has ended: when it was started (`perf_counter`), what it took."""
+class CommandRun:
+    """The measurements of a command that has ended.
+
+    Attributes:
+        started: time of its start (`perf_counter`).
+        seconds: time from its start to its end.
+        peak_megabytes: its largest resident memory.
+        cpu: its CPU seconds.
+        written_bytes: bytes that it wrote to the disk.
+    """
 
     started: float
     seconds: float
@@ -52,7 +60,7 @@ class Ended:
 
 
 class Deployment:
-    """A running product; made by `deployment`."""
+    """A running product; `deployment` makes it."""
 
     def __init__(self, settings: Settings, kafka: JavaKafkaCluster) -> None:
         self.settings = settings
@@ -93,11 +101,11 @@ class Deployment:
         )
 
     def another_worker(self, name: str) -> ChildProcess:
-        """Return another worker, which the caller starts and stops."""
+        """Return a further worker, which the caller starts and stops."""
         return self._process(name, "worker", "--name", name)
 
     def pids(self, *names: str) -> dict[str, int]:
-        """Process ids of `worker`, `api` and `broker`, or of some of them."""
+        """Return the process ids of `worker`, `api` and `broker`, or of those in `names`."""
         pids = {
             "broker": self.kafka.node(1).pid,
             "worker": self.worker.pid,
@@ -110,10 +118,10 @@ class Deployment:
         }
 
     async def while_running(self, work: Awaitable[T], limit: float, what: str) -> T:
-        """Wait for something that the running processes bring about.
+        """Wait for something that the processes do, and fail at once if one of them ends.
 
         Raises:
-            BenchmarkError: one of them ended, or the limit (seconds) is over.
+            BenchmarkError: a process ended, or `limit` seconds are over.
         """
         task = asyncio.ensure_future(work)
         children: list[ChildProcess | KafkaNode] = [self.worker, self.api, *self.kafka.nodes]
@@ -137,38 +145,40 @@ class Deployment:
                 future.cancel()
             await asyncio.gather(task, *ends, return_exceptions=True)
 
-    async def ready(self, limit: float = READY_SECONDS) -> float:
-        """Wait until `/readyz` answers 200; when it did (`perf_counter`)."""
+    async def wait_until_ready(self, limit: float = READY_SECONDS) -> float:
+        """Wait until `/readyz` answers 200; return the time (`perf_counter`)."""
         return await self.while_running(self._ready(), limit, "ready")
 
     async def _ready(self) -> float:
         async with aiohttp.ClientSession(self.address) as session:
             while True:
-                # it may not listen yet
+                # the API may not listen yet
                 with suppress(aiohttp.ClientError):
                     async with session.get("/readyz") as response:
                         if response.status == 200:
                             return time.perf_counter()
-                await asyncio.sleep(_LOOK)
+                await asyncio.sleep(_POLL_SECONDS)
 
-    async def said(self, pattern: str, *, since: int = 0, limit: float = READY_SECONDS) -> float:
-        """Wait for a line in the worker's log behind `since` bytes; when it came."""
-        return await self.while_running(self._said(pattern, since), limit, f"{pattern!r}")
+    async def wait_for_log_line(
+        self, pattern: str, *, since: int = 0, limit: float = READY_SECONDS
+    ) -> float:
+        """Wait for a line after `since` bytes of the worker's log; return its `perf_counter`."""
+        return await self.while_running(self._log_line(pattern, since), limit, f"{pattern!r}")
 
-    async def _said(self, pattern: str, since: int) -> float:
+    async def _log_line(self, pattern: str, since: int) -> float:
         while True:
             if self.worker.log.exists():
                 with self.worker.log.open("rb") as log:
                     log.seek(since)
                     if re.search(pattern, log.read().decode(errors="replace")):
                         return time.perf_counter()
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL_SECONDS)
 
     def log_bytes(self) -> int:
         """Return the size of the worker's log in bytes."""
         return self.worker.log.stat().st_size if self.worker.log.exists() else 0
 
-    async def run(self, *arguments: str, limit: float = 600) -> Ended:
+    async def run(self, *arguments: str, limit: float = 600) -> CommandRun:
         """Run a command of the product to its end.
 
         Raises:
@@ -181,11 +191,11 @@ class Deployment:
         try:
             async with asyncio.timeout(limit):
                 while (pid := child.pid) is not None:
-                    # it may have just ended
+                    # the command may have just ended
                     with suppress(OSError, ValueError):
                         peak = max(peak, resident_megabytes(pid)[1])
                         cpu, written = cpu_seconds(pid), written_bytes(pid)
-                    await asyncio.sleep(_LOOK)
+                    await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             raise BenchmarkError(f"{arguments[0]} still runs after {limit:g} s") from None
         finally:
@@ -193,7 +203,7 @@ class Deployment:
         seconds = time.perf_counter() - started
         if code := await child.wait():
             raise BenchmarkError(f"{arguments[0]} ended with {code}: {child.last_error_line()}")
-        return Ended(started, seconds, peak, cpu, written)
+        return CommandRun(started, seconds, peak, cpu, written)
 
     def remove_state(self) -> None:
         """Remove the worker's folder, as if its disk were lost. The worker must not run."""
@@ -201,7 +211,7 @@ class Deployment:
 
 
 def clean_environment() -> dict[str, str]:
-    """Return our environment without settings of the product, which would change the figures."""
+    """Return this process's variables without the product's settings, which change the figures."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -213,24 +223,24 @@ def clean_environment() -> dict[str, str]:
 async def deployment(
     folder: Path, *, worker: bool = True, api: bool = True, **settings: Any
 ) -> AsyncIterator[Deployment]:
-    """Yield a running product in a new folder; all has ended and is removed when the block is left.
+    """Yield a running product in a new folder; stop it and remove the folder after the block.
 
     Args:
-        folder: does not exist yet.
+        folder: a folder that does not exist yet.
         worker: whether a worker is started.
         api: whether an API process is started.
-        settings: parsed values of settings other than the defaults.
+        settings: values of settings, as they are after parsing; the others have their defaults.
     """
     defaults: dict[str, Any] = {"data_dir": folder, "api_port": free_ports(1)[0]}
-    given = Settings.from_environment(clean_environment(), **(defaults | settings))
+    parsed = Settings.from_environment(clean_environment(), **(defaults | settings))
     async with AsyncExitStack() as ends:
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
-        kafka = JavaKafkaCluster(folder, given.cache_dir, nodes=1)
+        kafka = JavaKafkaCluster(folder, parsed.cache_dir, nodes=1)
         ends.push_async_callback(kafka.stop)
         started = await kafka.start(tied=True)
-        given = resolve_bootstrap(given.replace(kafka_bootstrap=started.bootstrap))
-        await ensure_topics(given)
-        product = Deployment(given, kafka)
+        parsed = resolve_bootstrap(parsed.replace(kafka_bootstrap=started.bootstrap))
+        await ensure_topics(parsed)
+        product = Deployment(parsed, kafka)
         ends.push_async_callback(product.api.stop)
         ends.push_async_callback(product.worker.stop)
         if worker:
@@ -238,7 +248,7 @@ async def deployment(
         if api:
             await product.api.start()
         if worker and api:
-            await product.ready()
+            await product.wait_until_ready()
         elif worker:
-            await product.said(r"own partitions \d")
+            await product.wait_for_log_line(r"own partitions \d")
         yield product

@@ -1,4 +1,4 @@
-"""Sizes on disk: the broker's records of a topic, the worker's databases."""
+"""Measures sizes on disk: of a topic's records, and of the worker's databases."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def topic_bytes(broker_folder: Path, topic: str) -> int:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the bytes of all files below a folder, which may change meanwhile."""
+    """Return the bytes of all files in a folder and its subfolders, whose files may change."""
     total = 0
     for path in folder.rglob("*"):
         try:
             total += path.stat().st_size if path.is_file() else 0
         except FileNotFoundError:
-            continue  # a database replaced it
+            continue  # the database has removed it since
     return total

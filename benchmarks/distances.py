@@ -1,7 +1,7 @@
-"""The distance of measured figures to the physical limits of the machine.
+"""Compares measured figures with the physical limits of the machine.
 
-A limit is the time in which the bytes of a work pass through what they must pass through at least:
-memory once, the disk where they are durable, one core's JSON parser where they come as JSON.
+A limit is the shortest time for a work on this machine: all its bytes are copied once in memory,
+durable bytes are written to the disk, and JSON is parsed by one core.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ HEADER: Final = (
     *("the physical limit", "what limits it now"),
 )
 WEEK_POLLS: Final = 170
-"""Polls of a store that a report of hourly polls reads: a week and the lookback."""
+"""Hourly polls of a store that a report reads: those of a week and of the lookback."""
 
 POLL_BYTES: Final = 8
 ROW_BYTES: Final = 80
@@ -30,17 +30,17 @@ ROW_BYTES: Final = 80
 
 
 class MissingFigureError(Exception):
-    """A figure that a distance needs is not measured yet."""
+    """A figure that a comparison needs is not measured yet."""
 
 
 class Medians:
-    """The medians of the kept results in a folder."""
+    """The medians of the stored results in a folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def __call__(self, line: str, figure: str) -> float:
-        """The median of a figure.
+        """Return the median of a figure.
 
         Raises:
             MissingFigureError: no run has it.
@@ -66,12 +66,12 @@ class Distance:
 
     Attributes:
         work: the work in words.
-        unit: the unit of both.
+        unit: the unit of the measured value and of the limit.
         measured: reads the measured value.
         limit: computes the limit in the same unit.
         physical: the limit in words.
         now: what limits the work at present.
-        rate: True for what should be large.
+        rate: True if a larger value is better.
     """
 
     work: str
@@ -95,7 +95,7 @@ class Distance:
 
 
 def _read_and_stored(medians: Medians, line: str, polls: str) -> float:
-    """Seconds to read the files once, and to write topic and changelog."""
+    """Return the seconds to read the files once, and to write topic and changelog."""
     stored = medians("replay", "source_bytes_per_poll")
     stored += medians("replay", "changelog_bytes_per_poll")
     return medians.memory_seconds(medians("csv-reports", "input_bytes")) + medians.disk_seconds(

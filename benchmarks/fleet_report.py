@@ -1,4 +1,4 @@
-"""A report of all stores, asked for over HTTP."""
+"""Requests a report of all stores over HTTP."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from benchmarks.errors import BenchmarkError
 if TYPE_CHECKING:
     import aiohttp
 
-_ASK_AGAIN: Final = 0.005
+_POLL_SECONDS: Final = 0.005
 
 
 async def fleet_report(session: aiohttp.ClientSession) -> str:
-    """Ask for a report of all stores and wait until it is complete.
+    """Request a report of all stores and wait until it is complete.
 
     Args:
         session: an HTTP client whose base address is the API's.
@@ -36,4 +36,4 @@ async def fleet_report(session: aiohttp.ClientSession) -> str:
                 return text
             if response.status != 202:
                 raise BenchmarkError(f"the fleet report: {response.status} {text[:100]}")
-        await asyncio.sleep(_ASK_AGAIN)
+        await asyncio.sleep(_POLL_SECONDS)

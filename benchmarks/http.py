@@ -1,6 +1,7 @@
-"""HTTP/1.1 on keep-alive connections, as cheap as Python can: the load shares the machine.
+"""An HTTP/1.1 client for load, which needs little CPU because it shares the machine.
 
-Requests are bytes that were prepared before; of an answer the status and the body are read.
+Requests are bytes that were made before the measurement; of an answer only the status and the body
+are read.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ def request(method: str, path: str, body: bytes = b"") -> bytes:
 
 
 def split_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
-    """Return the status, the body and the bytes behind them; None while not all is here.
+    """Return the status, the body and the bytes after the answer; None if it is not whole yet.
 
     Raises:
-        BenchmarkError: an answer that does not say how long it is.
+        BenchmarkError: the answer has no Content-Length.
     """
     head, separator, rest = data.partition(b"\r\n\r\n")
     if not separator:
@@ -50,7 +51,7 @@ def split_answer(data: bytes) -> tuple[int, bytes, bytes] | None:
 
 
 class KeepAlive(asyncio.Protocol):
-    """One connection, one request at a time; made by `connect`."""
+    """A connection with one request at a time; `connect` opens it."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -67,7 +68,7 @@ class KeepAlive(asyncio.Protocol):
         """Return the status and body of the answer to a request.
 
         Raises:
-            BenchmarkError: the connection is closed instead.
+            BenchmarkError: the connection was closed before the answer.
         """
         if self._transport is None:
             raise BenchmarkError("the API closed the connection")
@@ -81,12 +82,12 @@ class KeepAlive(asyncio.Protocol):
             self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport of the new connection."""
+        """Store the transport of the new connection."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  what a TCP connection has
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, and finish the answer when it is whole."""
+        """Collect bytes, and return the answer to `ask` when it is whole."""
         self._data += data
         answer = split_answer(self._data)
         if answer is not None and self._answer is not None:
@@ -94,7 +95,7 @@ class KeepAlive(asyncio.Protocol):
             self._answer.set_result((status, body))
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Fail the answer that is waited for."""
+        """Let the waiting `ask` fail."""
         self._transport = None
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(BenchmarkError(f"the API closed the connection: {error}"))
@@ -106,9 +107,9 @@ class LoadResult:
 
     Attributes:
         seconds: time from the first request to the last answer.
-        statuses: the number of answers by status.
+        statuses: the number of answers of each status.
         latencies: seconds from each accepted request to its answer.
-        refused: the beginning of the last other answer.
+        refused: the beginning of the last answer that was not 202.
     """
 
     seconds: float = 0.0
@@ -123,7 +124,7 @@ class LoadResult:
 
 
 class _LoadConnection(asyncio.Protocol):
-    """Sends the next request when the answer to the last one is there: no tasks, no futures."""
+    """Sends the next request when the last one is answered, without a task for each request."""
 
     def __init__(self, requests: Iterator[bytes], until: float, result: LoadResult) -> None:
         self._requests = requests
@@ -143,7 +144,7 @@ class _LoadConnection(asyncio.Protocol):
         now = time.perf_counter()
         data = next(self._requests, None) if now < self._until else None
         if self._transport is None or data is None:
-            self._end_request()
+            self._finish_load()
             return
         self._sent = now
         self._transport.write(data)
@@ -165,7 +166,7 @@ class _LoadConnection(asyncio.Protocol):
         if not self.done.done():
             self.done.set_exception(BenchmarkError(f"the API closed a connection: {error}"))
 
-    def _end_request(self) -> None:
+    def _finish_load(self) -> None:
         if not self.done.done():
             self.done.set_result(None)
         if self._transport is not None:
@@ -175,12 +176,12 @@ class _LoadConnection(asyncio.Protocol):
 async def load(
     host: str, port: int, requests: Iterator[bytes], *, connections: int, seconds: float
 ) -> LoadResult:
-    """Send requests over some connections, each as fast as it is answered.
+    """Send requests over some connections; each sends its next one when the last is answered.
 
     Args:
         host: host of the API.
         port: port of the API.
-        requests: the requests in their order; the load ends when there are no more.
+        requests: the requests in their order; the load ends after the last one.
         connections: number of connections.
         seconds: time after which no further request is sent.
     """

@@ -1,6 +1,6 @@
-"""Input files, the same for everyone: generated polls, and the published hours and zones.
+"""Makes the input files: generated polls, the same on every machine, and published hours and zones.
 
-Beyond the published stores further ones are made up, with the hours and zones of published ones.
+If more stores are needed than were published, others are made up with hours and zones of those.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ DATA: Final = ROOT / "data"
 
 STORES: Final = 4_559
 DAYS: Final = 17.44
-"""Hourly polls of so many stores and days are 1.9 million."""
+"""Days of hourly polls: of all STORES they are 1.9 million."""
 
 END: Final = datetime(2023, 1, 25, 18, 13, tzinfo=UTC)
 SEED: Final = 2023
 
 
 def _generator() -> Any:
-    """Return the script beside the sample data, which is in no package."""
+    """Import the script in the folder of the sample data, which is no package."""
     spec = importlib.util.spec_from_file_location("generate_polls", DATA / "generate_polls.py")
     if spec is None or spec.loader is None:
         raise ImportError("data/generate_polls.py is missing")
     module = importlib.util.module_from_spec(spec)
-    # its dataclasses look their module up
+    # its dataclasses need their module in sys.modules
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
@@ -44,7 +44,7 @@ def _generator() -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Three files as `replay` takes them, and what is in them."""
+    """Three input files for `replay`, with the numbers of their stores and polls."""
 
     status: Path
     hours: Path
@@ -63,7 +63,7 @@ class Inputs:
 
 
 def make_inputs(folder: Path, *, stores: int = STORES, days: float = DAYS) -> Inputs:
-    """Write the files of so many stores with hourly polls over so many days."""
+    """Write files with hourly polls of `stores` stores over `days` days."""
     generator = _generator()
     folder.mkdir(parents=True, exist_ok=True)
     status, hours, zones = (folder / f"{name}.csv" for name in ("store_status", "hours", "zones"))
@@ -77,13 +77,13 @@ def make_inputs(folder: Path, *, stores: int = STORES, days: float = DAYS) -> In
 
 
 def store_ids(count: int) -> list[str]:
-    """Return the ids of the first stores of a seed."""
+    """Return the first `count` store ids."""
     chosen: list[str] = _generator().choose_store_ids(Random(SEED), count)  # noqa: S311  as above
     return chosen
 
 
 def _write_for(ids: Sequence[str], published: Path, output: Path) -> None:
-    """Write the rows of these stores; a made-up store takes those of a published one."""
+    """Write the rows of these stores; a made-up store gets the rows of a published one."""
     rows: defaultdict[str, list[list[str]]] = defaultdict(list)
     with gzip.open(published, "rt", encoding="utf-8", newline="") as file:
         reader = csv.reader(file)

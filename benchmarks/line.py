@@ -1,4 +1,4 @@
-"""A line of the table: what is measured, in which figures, against which targets."""
+"""The description of a line of the table: its measurement, its figures and their targets."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ class Figure:
 
     Attributes:
         name: its key in the results.
-        title: what it is, in words.
+        title: its description for the reader.
         unit: such as `s`, `ms`, `MB`, `polls/s`.
-        most: the target is at most this.
-        least: the target is at least this.
+        target_max: the largest value that meets the target; None if there is none.
+        target_min: the smallest value that meets the target; None if there is none.
     """
 
     name: str
     title: str
     unit: str
-    most: float | None = None
-    least: float | None = None
+    target_max: float | None = None
+    target_min: float | None = None
 
     @property
     def target(self) -> str:
-        """Return the target in words; empty where there is none."""
-        if self.most is not None:
-            return f"<= {self.most:,g}"
-        return f">= {self.least:,g}" if self.least is not None else ""
+        """Return the target as text, such as `<= 2`; empty if there is none."""
+        if self.target_max is not None:
+            return f"<= {self.target_max:,g}"
+        return f">= {self.target_min:,g}" if self.target_min is not None else ""
 
     def met(self, value: float) -> bool | None:
         """Return True if a value meets the target; None without a target."""
-        if self.most is not None:
-            return value <= self.most
-        return value >= self.least if self.least is not None else None
+        if self.target_max is not None:
+            return value <= self.target_max
+        return value >= self.target_min if self.target_min is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,13 @@ class Line:
     """One measurement.
 
     Attributes:
-        name: what `--only` takes, and the name of its file of results.
-        title: what is measured, in one line.
-        figures: what `measure` gives, in the order of the table.
-        measure: one run; a value for the name of each figure. Further names are kept with the
-            run and are not in the table.
-        shares_state: it only reads the deployment of `Bench.loaded`, which such lines share.
-        most_runs: more would take long and tell no more.
+        name: its name for `--only`, and the name of its file of results.
+        title: a description of the measurement in one line.
+        figures: the figures that `measure` returns, in the order of the table.
+        measure: measures one run, and returns the value of each figure by its name. Values with
+            other names are stored with the run, but are not in the table.
+        shares_state: whether it only reads the deployment of `Bench.loaded_deployment`.
+        max_runs: the most runs, for a line that takes long or has the same result each time.
     """
 
     name: str
@@ -62,9 +62,9 @@ class Line:
     figures: tuple[Figure, ...]
     measure: Callable[[Bench], Awaitable[Mapping[str, float]]]
     shares_state: bool = False
-    most_runs: int | None = None
+    max_runs: int | None = None
 
 
 def cpu_figures(*processes: str) -> tuple[Figure, ...]:
-    """Return figures for the CPU seconds that each process took: they share the machine."""
+    """Return figures for the CPU seconds of processes, which share the machine."""
     return tuple(Figure(f"cpu_{name}", f"CPU of the {name}", "s") for name in processes)

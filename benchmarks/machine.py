@@ -1,4 +1,4 @@
-"""The machine that was measured on, in words: no names, no paths."""
+"""Describes the machine of the measurement, without its name and without paths."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def _cpu_model(cpuinfo: str) -> str:
 
 
 def load_average() -> float:
-    """Return how many processes wanted a CPU over the last minute: 0 on a quiet machine."""
+    """Return the load average of the last minute: 0 on an idle machine."""
     return os.getloadavg()[0]

@@ -1,8 +1,8 @@
-"""Many stores at once: what the report of all of them and the fleet take, in time and in memory.
+"""Measures the time and the memory of the fleet and of a report of all stores with many stores.
 
     python -m benchmarks.many_stores --stores 1000000
 
-It is no line of the table: it takes long, and its figures say whether something is bounded.
+It is no line of the table, because it takes long. It shows whether time and memory are bounded.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from stream_app.contracts.topics import REPORT_RESULTS, STORE_STATUS
 from stream_app.domain.timestamps import HOUR, SECOND
 
 _DEADLINE_SECONDS = 3600
-_LOOK_SECONDS = 0.5
+_POLL_SECONDS = 0.5
 
 
 @click.command()
 @click.option("--stores", default=1_000_000, show_default=True, type=click.IntRange(min=1))
 def main(stores: int) -> None:
-    """Send a poll of each store, then ask for the fleet and for the report of all of it."""
+    """Send a poll of each store, then request the fleet and a report of all stores."""
     asyncio.run(_measure(stores))
 
 
@@ -50,7 +50,7 @@ async def _measure(stores: int) -> None:
             product.address, timeout=aiohttp.ClientTimeout(total=_DEADLINE_SECONDS)
         ) as session:
             begin = time.perf_counter()
-            await _until_known(session, stores)
+            await _wait_for_stores(session, stores)
             _say("the fleet counts them", begin, product)
             for query in ("", f"?page={stores // 100}", "?sort=id&q=abc", "?sort=last_poll"):
                 begin = time.perf_counter()
@@ -59,12 +59,12 @@ async def _measure(stores: int) -> None:
                 _say(f"GET /fleet{query}: {matching:,} match", begin, product)
             begin = time.perf_counter()
             slowest: list[float] = []
-            asking = asyncio.create_task(_ask_beside(session, slowest))
+            health_checks = asyncio.create_task(_time_health_checks(session, slowest))
             rows = await _report(session)
             _say(f"a report of {rows:,} rows", begin, product)
-            asking.cancel()
+            health_checks.cancel()
             with suppress(asyncio.CancelledError):
-                await asking
+                await health_checks
             size = topic_bytes(product.broker_folder, REPORT_RESULTS.name) / MEGABYTE
             click.echo(f"its rows in Kafka: {size:.0f} MB; slowest /healthz: {max(slowest):.3f} s")
         if rows != stores:
@@ -88,18 +88,18 @@ async def _send(product: Deployment, stores: int) -> None:
             await sink.send(STORE_STATUS, store_id.encode(), encode_poll_batch(store_id, polls))
 
 
-async def _until_known(session: aiohttp.ClientSession, stores: int) -> None:
+async def _wait_for_stores(session: aiohttp.ClientSession, stores: int) -> None:
     while True:
         async with session.get("/fleet?limit=1") as response:
             if response.status == 200:
                 counts = (await response.json())["counts"]
                 if counts["total"] == stores:
                     return
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 async def _report(session: aiohttp.ClientSession) -> int:
-    """Ask for a report of all stores, and count its rows as they come."""
+    """Request a report of all stores, and count its rows while they are read."""
     async with session.post("/trigger_report") as response:
         report_id = (await response.json())["report_id"]
     while True:
@@ -111,15 +111,15 @@ async def _report(session: aiohttp.ClientSession) -> int:
                 return rows
             if response.status != 202:
                 raise BenchmarkError(f"{response.status}: {await response.text()}")
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _ask_beside(session: aiohttp.ClientSession, took: list[float]) -> None:
-    """Ask how the API is, again and again, and keep how long each answer took."""
+async def _time_health_checks(session: aiohttp.ClientSession, seconds: list[float]) -> None:
+    """Request `/healthz` again and again, and append the seconds of each answer."""
     while True:
         begin = time.perf_counter()
         async with session.get("/healthz"):
-            took.append(time.perf_counter() - begin)
+            seconds.append(time.perf_counter() - begin)
         await asyncio.sleep(0.05)
 
 

@@ -1,4 +1,4 @@
-"""Runs a program to its end and measures its resources, as the kernel counts them (Linux)."""
+"""Runs a program to its end and measures its resources from the counts of the kernel (Linux)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BLOCK_BYTES: Final = 512
 """The unit of `ru_oublock`."""
 
-_LOOK_SECONDS: Final = 0.01
+_POLL_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Usage:
     Attributes:
         seconds: time from its start to its end.
         cpu: CPU seconds, user and system, of it and of the children that it waited for.
-        peak_megabytes: the most resident memory that it had, without its children.
-        written_bytes: bytes that it and those children gave to the disk.
+        peak_megabytes: its largest resident memory, without its children.
+        written_bytes: bytes that it and those children wrote to the disk.
     """
 
     seconds: float
@@ -40,7 +40,7 @@ class Usage:
     written_bytes: float
 
     def figures(self) -> dict[str, float]:
-        """Return the parts that every peer reports."""
+        """Return the figures that every peer reports."""
         return {
             "cpu": self.cpu,
             "peak_megabytes": self.peak_megabytes,
@@ -50,14 +50,14 @@ class Usage:
 
 def usage_of_this_process() -> Usage:
     """Return the resources that this process has used so far, without its children."""
-    taken = resource.getrusage(resource.RUSAGE_SELF)
+    usage = resource.getrusage(resource.RUSAGE_SELF)
     peak = resident_megabytes(os.getpid())[1]
-    cpu = taken.ru_utime + taken.ru_stime
-    return Usage(cpu, cpu, peak, float(taken.ru_oublock * BLOCK_BYTES))
+    cpu = usage.ru_utime + usage.ru_stime
+    return Usage(cpu, cpu, peak, float(usage.ru_oublock * BLOCK_BYTES))
 
 
 def run_measured(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Usage:
-    """Run a program to its end; its output goes where ours goes.
+    """Run a program to its end; it has the output of this process.
 
     Args:
         command: the program and its arguments.
@@ -71,23 +71,23 @@ def run_measured(command: Sequence[str], environment: Mapping[str, str] | None =
     peak = 0.0
     try:
         while (ended := os.wait4(process.pid, os.WNOHANG))[0] == 0:
-            # not ru_maxrss: the kernel counts the memory of the parent at the start in it
+            # not ru_maxrss: it also counts the memory of this process at the start
             with suppress(OSError, ValueError):
                 peak = max(peak, resident_megabytes(process.pid)[1])
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
     except BaseException:
         process.kill()
         process.wait()
         raise
     seconds = time.perf_counter() - begin
-    _, status, taken = ended
-    # the process is waited for: tell its object, which would look for it again
+    _, status, usage = ended
+    # wait4 has already waited, so Popen must not wait again
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise BenchmarkError(f"{Path(command[0]).name} ended with {process.returncode}")
     return Usage(
         seconds,
-        taken.ru_utime + taken.ru_stime,
+        usage.ru_utime + usage.ru_stime,
         peak,
-        float(taken.ru_oublock * BLOCK_BYTES),
+        float(usage.ru_oublock * BLOCK_BYTES),
     )

@@ -1,4 +1,4 @@
-"""Pings as stores send them: one poll a minute each, up to now."""
+"""Makes pings as stores send them: one poll a minute of each store, up to now."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BATCH_BYTES: Final = 262_144
 
 
 def minutes_up_to_now(minutes: int) -> Iterator[int]:
-    """Return the instants (µs) a minute apart, the last one just over."""
+    """Return timestamps (µs) of whole minutes before now, the oldest first."""
     now = wall_clock()
     return (now - number * MINUTE for number in range(minutes, 0, -1))
 
@@ -38,7 +38,7 @@ def single_posts(store_ids: Sequence[str], minutes: int) -> Iterator[bytes]:
 
 
 def mixed_batches(store_ids: Sequence[str], minutes: int) -> Iterator[bytes]:
-    """Yield bodies of `POST /status` with one poll of each of a hundred stores."""
+    """Yield requests of `POST /status` with one poll of each of a hundred stores."""
     prefixes = [_PREFIX.format(store_id).encode() for store_id in store_ids]
     groups = [prefixes[i : i + BATCH] for i in range(0, len(prefixes) - BATCH + 1, BATCH)]
     for instant in minutes_up_to_now(minutes):
@@ -48,7 +48,7 @@ def mixed_batches(store_ids: Sequence[str], minutes: int) -> Iterator[bytes]:
 
 
 def batches_of_one_store(store_ids: Sequence[str], rounds: int) -> Iterator[bytes]:
-    """Yield bodies of `POST /status` with a hundred polls of one store that was cut off."""
+    """Yield requests of `POST /status` with a hundred polls of one store that was offline."""
     instants = minutes_up_to_now(rounds * BATCH)
     for _ in range(rounds):
         ends = [format_instant(t).encode() + b'"}' for t in islice(instants, BATCH)]
@@ -59,14 +59,14 @@ def batches_of_one_store(store_ids: Sequence[str], rounds: int) -> Iterator[byte
 
 
 def poll_records(store_ids: Sequence[str], minutes: int) -> Iterator[tuple[str, bytes]]:
-    """Yield store and record value, one poll a record: every store once a minute."""
+    """Yield the store and the value of records with one poll: every store once a minute."""
     for number, instant in zip(count(), minutes_up_to_now(minutes), strict=False):
         for place, store_id in enumerate(store_ids):
             yield store_id, encode_poll(store_id, instant, active=(number + place) % 20 > 0)
 
 
 async def produce_backlog(settings: Settings, records: Iterator[tuple[str, bytes]]) -> int:
-    """Write records to `store-status` as fast as the broker takes them; how many."""
+    """Write records to `store-status` as fast as the broker accepts them; return their number."""
     client = producer(settings, max_batch_size=_BATCH_BYTES)
     await client.start()
     written = 0

@@ -1,4 +1,4 @@
-"""Plots of kept results, as SVG; the same results give the same bytes."""
+"""Draws plots of stored results as SVG; the same results give the same bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STYLE: Final[dict[str, Any]] = {
 
 
 def write_plots(folder: Path = FOLDER) -> list[Path]:
-    """Draw what can be drawn of the results in a folder; the files.
+    """Draw the plots of the results in a folder; return the files.
 
     Raises:
         NotRunError: matplotlib is not installed.
@@ -70,7 +70,7 @@ def plot_growth(result: Result, output: Path) -> Path:
 
 
 def measured_factors(result: Result) -> list[int]:
-    """Return the factors of which a result has all figures: an earlier one has fewer."""
+    """Return the factors of which a result has all figures; older results have fewer factors."""
     return [
         factor
         for factor in FACTORS

@@ -1,4 +1,4 @@
-"""CPU time and memory of processes, as the kernel counts them (Linux)."""
+"""Reads CPU time and memory of processes from the counts of the kernel (Linux)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 MEGABYTE: Final = 1_000_000
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _CPU_FIELDS: Final = slice(11, 13)
-"""The places of utime and stime in /proc/PID/stat, counted from behind the command's name."""
+"""The fields utime and stime in /proc/PID/stat, counted after the name of the command."""
 
 
 def require_proc() -> None:
-    """Refuse to run where there is no /proc.
+    """Check that there is /proc.
 
     Raises:
         NotRunError: there is none.
@@ -36,27 +36,27 @@ def cpu_seconds(pid: int) -> float:
 
 
 def ticks_of(stat: str) -> int:
-    """User and system ticks in the text of /proc/PID/stat; the command may hold spaces."""
+    """Return user and system ticks from /proc/PID/stat, in which the command may have spaces."""
     return sum(map(int, stat.rpartition(")")[2].split()[_CPU_FIELDS]))
 
 
 def resident_megabytes(pid: int) -> tuple[float, float]:
-    """Resident memory of a running process: now, and the most it ever was."""
+    """Return the resident memory of a running process: the present and the largest so far."""
     status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace")
     return megabytes_in(status, "VmRSS"), megabytes_in(status, "VmHWM")
 
 
 def written_bytes(pid: int) -> float:
-    """Return the bytes that a running process gave to the disk."""
+    """Return the bytes that a running process has written to the disk."""
     counts = Path(f"/proc/{pid}/io").read_text(encoding="ascii")
     return float(re.search(r"^write_bytes: (\d+)$", counts, re.MULTILINE)[1])  # type: ignore[index]
 
 
 def megabytes_in(status: str, name: str) -> float:
-    """Return a line of /proc/PID/status, which counts in KiB, in MB.
+    """Return a size in /proc/PID/status in MB; the file has it in KiB.
 
     Raises:
-        ValueError: no such line: the process has ended.
+        ValueError: there is no such line, because the process has ended.
     """
     for line in status.splitlines():
         key, _, value = line.partition(":")
@@ -66,15 +66,15 @@ def megabytes_in(status: str, name: str) -> float:
 
 
 class CpuMeter:
-    """CPU seconds of some processes, and of this one as `load`, since it was made."""
+    """Counts the CPU seconds of some processes, and of this one as `load`, since its creation."""
 
     def __init__(self, pids: Mapping[str, int]) -> None:
         self._pids = dict(pids)
         self._before = self._now()
 
     def _now(self) -> dict[str, float]:
-        taken = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
-        return taken | {"load": time.process_time()}
+        seconds = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
+        return seconds | {"load": time.process_time()}
 
     def figures(self) -> dict[str, float]:
         """Return `cpu_NAME` for each process."""

@@ -1,9 +1,9 @@
-"""Put the kept results into docs/performance.md, between its markers.
+"""Writes the stored results into docs/performance.md, between its markers.
 
     python -m benchmarks.publish
 
-A section is what lies between `<!-- bench NAME -->` and `<!-- /bench -->`; NAME is that of a line,
-or one in `sections`.
+A section is the text between `<!-- bench NAME -->` and `<!-- /bench -->`. NAME is the name of a
+line, or another name in `sections`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _TARGET_HEADER: Final = ("work", *_LINE_HEADER)
 
 
 def line_section(line: Line, folder: Path) -> str:
-    """Return all figures of a line, and what a reader must know."""
+    """Return a table of all figures of a line, with its notes."""
     result = read_result(line.name, folder)
     if result is None:
         return _MISSING
@@ -52,7 +52,7 @@ def line_section(line: Line, folder: Path) -> str:
 
 
 def targets_section(folder: Path) -> str:
-    """Return the figures that have a target, of all lines."""
+    """Return a table of the figures of all lines that have a target."""
     targets: list[tuple[str, ...]] = []
     for line in LINES:
         result = read_result(line.name, folder)
@@ -61,7 +61,9 @@ def targets_section(folder: Path) -> str:
             if not figure.target or spread is None:
                 continue
             met = "met" if figure.met(spread.median) else "**missed**"
-            spread_shown = (number(value) for value in (spread.least, spread.median, spread.most))
+            spread_shown = (
+                number(value) for value in (spread.minimum, spread.median, spread.maximum)
+            )
             title = figure.title.removeprefix("- ")
             targets.append((line.title, title, figure.unit, *spread_shown, figure.target, met))
     return markdown_table(_TARGET_HEADER, targets) if targets else _MISSING
@@ -77,7 +79,7 @@ def machine_section(folder: Path) -> str:
 
 
 def sizing_section(folder: Path) -> str:
-    """Return the sizing table, if its costs were measured."""
+    """Return the sizing table, or a remark if its costs are not measured yet."""
     try:
         return sizing_table(measured_costs(folder))
     except NotRunError:
@@ -85,7 +87,7 @@ def sizing_section(folder: Path) -> str:
 
 
 def sections(folder: Path) -> dict[str, Callable[[], str]]:
-    """Return every name that a marker may have."""
+    """Return the functions that make the sections, by the names in the markers."""
     made: dict[str, Callable[[], str]] = {
         line.name: lambda line=line: line_section(line, folder)  # type: ignore[misc]
         for line in LINES
@@ -100,10 +102,10 @@ def sections(folder: Path) -> dict[str, Callable[[], str]]:
 
 
 def fill(text: str, known: dict[str, Callable[[], str]]) -> str:
-    """Return the text with all its sections made anew.
+    """Return the text with new content in all its sections.
 
     Raises:
-        BenchmarkError: a marker with an unknown name.
+        BenchmarkError: a marker has an unknown name.
     """
 
     def section(match: re.Match[str]) -> str:
@@ -120,7 +122,7 @@ def fill(text: str, known: dict[str, Callable[[], str]]) -> str:
 @click.option("--results", type=click.Path(path_type=Path), default=FOLDER)
 @click.option("--document", type=click.Path(path_type=Path), default=DOCUMENT)
 def main(results: Path, document: Path) -> None:
-    """Make the tables of docs/performance.md, and the plots, from the kept results."""
+    """Make the tables of docs/performance.md, and the plots, from the stored results."""
     try:
         text = document.read_text(encoding="utf-8")
         document.write_text(fill(text, sections(results)), encoding="utf-8")

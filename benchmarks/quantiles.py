@@ -1,4 +1,4 @@
-"""Quantiles of what was seen, without interpolation: a value that occurred."""
+"""Computes quantiles without interpolation: the result is one of the values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def quantile(values: Sequence[float], share: float) -> float:
     """Return the smallest value that at least this share of the values does not exceed.
 
     Raises:
-        ValueError: no values.
+        ValueError: there are no values.
     """
     if not values:
         raise ValueError("no values")

@@ -1,6 +1,6 @@
 """All lines, in the order in which they run and are shown.
 
-Those that share the loaded deployment stand together: it is made once.
+Lines that share the loaded deployment are next to each other, so that it is made only once.
 """
 
 from __future__ import annotations

@@ -13,11 +13,11 @@ FOLDER: Final = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The least, the median and the greatest value of several runs."""
+    """The smallest value, the median and the largest value of several runs."""
 
-    least: float
+    minimum: float
     median: float
-    most: float
+    maximum: float
 
     @classmethod
     def of(cls, values: list[float]) -> Spread:

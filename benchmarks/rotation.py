@@ -1,4 +1,4 @@
-"""The order in which ways are measured: each run begins with another one."""
+"""Rotates the order of measurements, so that each run begins with another one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs lines one after the other, keeps what they give, and ends cleanly however it ends."""
+"""Runs lines one after the other and stores their results; always stops what it has started."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 async def run_lines(
     lines: Sequence[Line], *, runs: int, results: Path, say: Callable[[str], None]
 ) -> list[Result]:
-    """Measure lines, each as often as it says or `runs` times; a result each, kept at once.
+    """Measure each line `runs` times, or `max_runs` times if that is less; store each result.
 
-    A line that fails does not keep the others from being measured.
+    A line that fails does not stop the others.
     """
     measured: list[Result] = []
     with TemporaryDirectory(prefix="store-uptime-bench-") as folder:
@@ -35,7 +35,7 @@ async def run_lines(
             for line in lines:
                 if not line.shares_state:
                     await bench.unload()
-                result = await _measure(line, bench, min(runs, line.most_runs or runs))
+                result = await _measure(line, bench, min(runs, line.max_runs or runs))
                 write_result(result, results)
                 measured.append(result)
         finally:
@@ -55,8 +55,8 @@ async def _measure(line: Line, bench: Bench, runs: int) -> Result:
             bench.say(_shown(line, figures))
             figures_of_runs.append(figures | {"load_average_before": load})
     except (BenchmarkError, StoreUptimeError) as error:
-        bench.problem(str(error))
-        # it may be what went wrong
+        bench.add_problem(str(error))
+        # the shared deployment may be the cause
         await bench.unload()
     finally:
         bench.say = say
@@ -79,6 +79,6 @@ def _shown(line: Line, figures: Mapping[str, float]) -> str:
     return ", ".join(
         f"{figure.title} {number(figures[figure.name])} {figure.unit}".rstrip()
         for figure in line.figures
-        # what explains the figure above it is for the table
+        # a figure with a dash explains the one above it, in the table only
         if figure.name in figures and not figure.title.startswith("- ")
     )

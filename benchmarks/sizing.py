@@ -1,4 +1,4 @@
-"""Stores and ping interval to partitions, processes and disk, from measured costs.
+"""Computes partitions, processes and disk for stores and a ping interval, from measured costs.
 
 python -m benchmarks.sizing
 python -m benchmarks.sizing --stores 20000 --every 30s
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HEADROOM: Final = 2.0
-"""Measured rate divided by planned rate; the rest is for catching up after an outage."""
+"""The measured rate divided by the planned rate: the rest is for the backlog after an outage."""
 
 FEWEST_PARTITIONS: Final = 8
 PARTITIONS_A_WORKER: Final = 4
-"""Partitions for each worker, so that workers can be added: partitions cannot."""
+"""Partitions for each worker, so that workers can be added later; partitions cannot be."""
 
 SEGMENT_BYTES: Final = 1 << 30
 SEGMENT_SPAN: Final = 7 * DAY
 """Kafka does not compact the active segment, which ends at SEGMENT_BYTES or after this time."""
 
 SOURCE_SPAN: Final = 7 * DAY
-"""Retention of `store-status`."""
+"""The retention of `store-status`."""
 
 DIRTY: Final = 2.0
-"""Size of a compacted log divided by its live data, before it is cleaned."""
+"""The size of a compacted log before Kafka cleans it, divided by its live data."""
 
 STORES: Final = (1_000, 4_559, 20_000, 100_000)
 INTERVALS: Final = (HOUR, 5 * MINUTE, MINUTE, 10 * SECOND)
@@ -57,15 +57,15 @@ HEADER: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Measured costs; rates are for each process, bytes for each poll.
+    """The measured costs: rates of one process, and bytes of one poll.
 
     Attributes:
         worker_rate: polls a second that a worker applies, one in each record.
         api_rate: single-poll posts a second that an API process acknowledges.
         source_bytes: bytes in `store-status`, one poll in each record.
         live_changelog_bytes: bytes of a live poll in the changelog before compaction.
-        changelog_bytes: bytes in the changelog after the poll's week is written as a whole.
-        state_bytes: bytes in the worker's databases.
+        changelog_bytes: bytes of a poll in the changelog when a whole week is written at once.
+        state_bytes: bytes of a poll in the worker's databases.
     """
 
     worker_rate: float
@@ -179,8 +179,8 @@ def _interval(text: str) -> int:
 
 
 @click.command()
-@click.option("--stores", type=click.IntRange(min=1), help="Of this many stores alone.")
-@click.option("--every", help="Of this ping interval alone, such as 5m.")
+@click.option("--stores", type=click.IntRange(min=1), help="Only this number of stores.")
+@click.option("--every", help="Only this ping interval, such as 5m.")
 @click.option(
     "--results", type=click.Path(path_type=Path), default=FOLDER, help="Measured results."
 )

@@ -1,4 +1,4 @@
-"""Results as a table: on a terminal, and as Markdown."""
+"""Shows results as a table, on a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = tuple[str, ...]
 
 
 def number(value: float) -> str:
-    """Return three digits that count, thousands apart: 1,234; 12.3; 0.0123."""
+    """Return a number with three significant digits, or as an integer: 1,234; 12.3; 0.0123."""
     if value == 0 or abs(value) >= 1000:
         return f"{value:,.0f}"
     digits = 3
@@ -27,7 +27,7 @@ def number(value: float) -> str:
 
 
 def rows(line: Line, result: Result) -> list[Row]:
-    """Return a row a figure; the title stands in the first one."""
+    """Return a row for each figure; the first one has the title of the line."""
     lines = [row for figure in line.figures if (row := _row(figure, result))]
     lines += [(note, "", "", "", "", "", "") for note in result.notes]
     if result.problem:
@@ -43,7 +43,7 @@ def _row(figure: Figure, result: Result) -> Row | None:
     return (
         figure.title,
         figure.unit,
-        *(number(value) for value in (spread.least, spread.median, spread.most)),
+        *(number(value) for value in (spread.minimum, spread.median, spread.maximum)),
         figure.target,
         "" if met is None else "met" if met else "MISSED",
     )

@@ -1,4 +1,4 @@
-"""Finds out when acknowledged records became visible, from the watermarks of the workers."""
+"""Measures when acknowledged records became visible, from the watermarks of the workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """A watermark that moved, and when we read of it (`time.perf_counter`)."""
+    """A watermark with a new offset, and the time at which it was read (`perf_counter`)."""
 
     at: float
     partition: TopicPartition
@@ -31,9 +31,9 @@ class Advance:
 
 
 class Watermarks:
-    """Follows the watermarks from the moment it is entered.
+    """Reads the watermarks while its block runs.
 
-    What a reader sees is what a report would: a report waits for the same records.
+    A report waits for the same watermarks, so it includes the same polls.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,7 +64,7 @@ class Watermarks:
             self._moved.set()
 
     async def end_offsets(self, *specs: TopicSpec) -> dict[TopicPartition, int]:
-        """Ask for the end offsets of topics; of the source topics if none is given."""
+        """Return the end offsets of topics; of the source topics if none is given."""
         return await self._end_offset_fetcher.fetch(
             TopicPartition(spec.name, partition)
             for spec in specs or SOURCE_TOPICS

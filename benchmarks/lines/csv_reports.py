@@ -36,15 +36,15 @@ _LIMIT: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """The costs of one way from the files to the last row, and its figures.
+class MeasuredWay:
+    """The costs of one system from the files to the last row, and its report.
 
     Attributes:
         seconds: from the start of the command to the last row.
         cpu: CPU seconds of all processes that took part.
-        peak_megabytes: the most resident memory, all processes together.
-        written_bytes: bytes that they gave to the disk.
-        figures: the report.
+        peak_megabytes: the largest resident memory, all processes together.
+        written_bytes: bytes that they wrote to the disk.
+        figures: the report of all stores.
     """
 
     seconds: float
@@ -55,7 +55,7 @@ class Measured:
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Return every way once, in a new order each run; the figures of all stores must be equal."""
+    """Measure every system once; the figures of all stores must be equal in all of them."""
     inputs = bench.inputs()
     ways = {}
     for way in rotated(list(WAYS), bench.run):
@@ -67,15 +67,15 @@ async def measure(bench: Bench) -> Mapping[str, float]:
                 ways[way] = await run_tool(way, inputs, bench.workspace)
         except BenchmarkError as error:
             # the failure of one way does not end the others
-            bench.problem(f"{WAYS[way]}: {error}")
+            bench.add_problem(f"{WAYS[way]}: {error}")
     files = (inputs.status, inputs.hours, inputs.zones)
     return compare(bench, ways, inputs.polls) | {
         "input_bytes": float(sum(file.stat().st_size for file in files))
     }
 
 
-def compare(bench: Bench, ways: Mapping[str, Measured], polls: int) -> dict[str, float]:
-    """Return the figures of the ways whose reports equal ours."""
+def compare(bench: Bench, ways: Mapping[str, MeasuredWay], polls: int) -> dict[str, float]:
+    """Return the figures of the systems whose reports equal ours."""
     figures: dict[str, float] = {"polls": polls}
     ours = ways.get(OURS)
     if ours is None:
@@ -85,7 +85,7 @@ def compare(bench: Bench, ways: Mapping[str, Measured], polls: int) -> dict[str,
         try:
             figures["checked_stores"] = require_equal(ways[way].figures, ours.figures)
         except BenchmarkError as error:
-            bench.problem(f"{WAYS[way]}: {error}")
+            bench.add_problem(f"{WAYS[way]}: {error}")
         else:
             exact[way] = ways[way]
     for way, measured in exact.items():
@@ -101,17 +101,17 @@ def compare(bench: Bench, ways: Mapping[str, Measured], polls: int) -> dict[str,
     return figures
 
 
-async def _product(bench: Bench, inputs: Inputs) -> Measured:
+async def _product(bench: Bench, inputs: Inputs) -> MeasuredWay:
     async with bench.deployment() as product:
         pids = product.pids()
         cpu = CpuMeter(pids)
         written = sum(map(written_bytes, pids.values()))
         ended = await product.run("replay", *inputs.arguments)
         async with aiohttp.ClientSession(product.address) as session:
-            # it includes all that was acknowledged: nothing waits in between
+            # the report includes all acknowledged polls, so there is no wait before it
             text = await product.while_running(fleet_report(session), _LIMIT, "fleet report")
         seconds = time.perf_counter() - ended.started
-        return Measured(
+        return MeasuredWay(
             seconds,
             ended.cpu + sum(cpu.figures()[f"cpu_{name}"] for name in pids),
             ended.peak_megabytes + sum(resident_megabytes(pid)[1] for pid in pids.values()),
@@ -120,11 +120,11 @@ async def _product(bench: Bench, inputs: Inputs) -> Measured:
         )
 
 
-async def run_tool(name: str, inputs: Inputs, folder: Path) -> Measured:
-    """Run a tool's script as a program of its own, its start included.
+async def run_tool(name: str, inputs: Inputs, folder: Path) -> MeasuredWay:
+    """Run a tool's script as a separate program, and measure it with its start.
 
     Raises:
-        BenchmarkError: it fails, or writes no report.
+        BenchmarkError: it failed, or wrote no report.
     """
     script = ROOT / "benchmarks" / "peers" / name / "report.py"
     output = folder / f"{name}.csv"
@@ -135,16 +135,16 @@ async def run_tool(name: str, inputs: Inputs, folder: Path) -> Measured:
     if not output.exists():
         raise BenchmarkError(f"{name} wrote no report")
     figures = read_figures(output.read_text(encoding="utf-8"))
-    return Measured(usage.seconds, usage.cpu, usage.peak_megabytes, usage.written_bytes, figures)
+    return MeasuredWay(usage.seconds, usage.cpu, usage.peak_megabytes, usage.written_bytes, figures)
 
 
 def _figures() -> Iterator[Figure]:
     for way, title in WAYS.items():
-        yield Figure(f"{way}_seconds", title, "s", most=2 if way == OURS else None)
+        yield Figure(f"{way}_seconds", title, "s", target_max=2 if way == OURS else None)
         yield Figure(f"{way}_cpu_per_million", "- CPU a million polls, all processes", "s")
         yield Figure(f"{way}_peak", "- memory, all processes, the most", "MB")
         yield Figure(f"{way}_written_per_poll", "- written to the disk", "bytes/poll")
-    yield Figure("ours_to_best", "ours to the quickest tool", "times", most=2)
+    yield Figure("ours_to_best", "ours to the quickest tool", "times", target_max=2)
     yield Figure("checked_stores", "stores whose figures are equal in all ways", "")
 
 

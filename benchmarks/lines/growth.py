@@ -1,4 +1,4 @@
-"""Time and memory of a replay as polls and stores grow to sixteen times as many."""
+"""Measures time and memory of replays with 1 to 16 times as many polls or stores."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ QUANTITIES: Final = (
     ("replay_peak", "memory of the command, the most", "MB"),
 )
 _BASE: Final = 4
-"""Four times as much is the whole data set."""
+"""The factor that stands for the whole data set."""
 
 
 def shape(kind: str, factor: int) -> tuple[int, float]:
-    """Return the stores and days of a point."""
+    """Return the stores and the days of a factor."""
     if kind == "polls":
         return STORES, round(DAYS * factor / _BASE, 2)
     return STORES * factor // _BASE, DAYS
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Measure a replay for every point, each into a new deployment."""
+    """Measure a replay for every factor, each into a new deployment."""
     figures: dict[str, float] = {}
     for kind in KINDS:
         for factor in FACTORS:
             stores, days = shape(kind, factor)
             inputs = bench.inputs(stores=stores, days=days)
-            taken = await measure_replay(bench, inputs)
+            measured = await measure_replay(bench, inputs)
             figures[f"{kind}_{factor}_rows"] = inputs.polls
             for name, _, _ in QUANTITIES:
-                figures[f"{kind}_{factor}_{name}"] = taken[name]
+                figures[f"{kind}_{factor}_{name}"] = measured[name]
         for name, _, _ in QUANTITIES:
             figures[f"{kind}_{name}_ratio"] = (
                 figures[f"{kind}_{FACTORS[-1]}_{name}"] / figures[f"{kind}_{FACTORS[0]}_{name}"]
@@ -56,7 +56,7 @@ def _figures() -> Iterator[Figure]:
             for factor in FACTORS:
                 yield Figure(f"{kind}_{factor}_{name}", f"{factor}x {kind}: {title}", unit)
             yield Figure(
-                f"{kind}_{name}_ratio", f"{FACTORS[-1]}x {kind} to 1x: {title}", "", most=most
+                f"{kind}_{name}_ratio", f"{FACTORS[-1]}x {kind} to 1x: {title}", "", target_max=most
             )
 
 
@@ -65,5 +65,5 @@ LINE: Final = Line(
     title="1x to 16x of polls and of stores; 1x is 475,000 polls",
     figures=tuple(_figures()),
     measure=measure,
-    most_runs=2,
+    max_runs=2,
 )

@@ -1,4 +1,4 @@
-"""Live pings over HTTP to one API process, with a worker that applies them at the same time."""
+"""Measures live pings over HTTP to one API process while a worker applies them."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ SINGLE_CONNECTIONS: Final = 64
 BATCH_CONNECTIONS: Final = 16
 
 BARE: Final = ("single_mixed", "batch_mixed")
-"""The shapes of load that bare aiohttp gets too."""
+"""The shapes of load that are also sent to bare aiohttp."""
 
 _MINUTES: Final = 300_000
-"""Minutes of polls: more than any run sends, and less than the retention."""
+"""Minutes of polls that are prepared: more than any run sends, less than the retention."""
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Measure product and bare aiohttp under the same loads; the runs take turns in the order."""
+    """Measure the product and bare aiohttp under the same loads, first one, then the other.
+
+    Every second run begins with bare aiohttp.
+    """
     figures: dict[str, float] = {}
     for part in rotated([_product, _bare], bench.run):
         figures |= await part(bench)
@@ -44,7 +47,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
 
 
 def _loads() -> Iterator[tuple[str, Iterator[bytes], int, int]]:
-    """Name, requests, connections, and polls a request of each shape of load."""
+    """Yield the name, requests, connections, and polls per request of each shape of load."""
     stores = store_ids(STORES)
     yield "single_mixed", single_posts(stores, _MINUTES), SINGLE_CONNECTIONS, 1
     yield "single_one", single_posts(stores[:1], _MINUTES), SINGLE_CONNECTIONS, 1
@@ -53,7 +56,7 @@ def _loads() -> Iterator[tuple[str, Iterator[bytes], int, int]]:
 
 
 async def _product(bench: Bench) -> dict[str, float]:
-    """Each shape of load for some seconds, one after the other."""
+    """Measure each shape of load for some seconds, one after the other."""
     figures: dict[str, float] = {}
     async with bench.deployment() as product, Watermarks(product.settings) as watermarks:
         where = (product.settings.api_host, product.settings.api_port)
@@ -81,7 +84,7 @@ async def _product(bench: Bench) -> dict[str, float]:
 
 
 async def _bare(bench: Bench) -> dict[str, float]:
-    """The same loads on a server that parses and acknowledges only."""
+    """Measure the same loads on a server that only parses and acknowledges."""
     figures: dict[str, float] = {}
     async with bare_server(bench.workspace / "logs") as where:
         for name, requests, connections, polls in _loads():
@@ -106,7 +109,7 @@ _SHAPES: Final = (
 
 def _figures() -> Iterator[Figure]:
     for name, title, unit, least in _SHAPES:
-        yield Figure(name, title, unit, least=least)
+        yield Figure(name, title, unit, target_min=least)
         yield Figure(f"{name}_p99", "- acknowledged within, 99 of 100", "ms")
         yield Figure(f"{name}_refused", "- answered 429 or 503", "posts")
         for process in ("api", "worker", "broker", "load"):

@@ -1,4 +1,4 @@
-"""Live pings of many stores straight from Kafka, one poll a record, one worker."""
+"""Measures live pings of many stores through Kafka, one poll in each record, one worker."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ async def measure(bench: Bench) -> Mapping[str, float]:
 
 
 async def _drain(product: Deployment, watermarks: Watermarks) -> tuple[float, dict[str, float]]:
-    """Return seconds from the first owned partition to the last visible poll, and CPU seconds."""
+    """Return the seconds from the first owned partition to the last visible poll, and the CPU."""
     partitions = range(product.settings.partitions)
-    # an owner tells its watermarks before it has applied anything
+    # an owner publishes its watermarks before it has applied anything
     await watermarks.reached({(STORE_STATUS.name, partition): 0 for partition in partitions})
     cpu = CpuMeter(product.pids("worker", "broker"))
     owned = watermarks.advances[0].at
@@ -74,8 +74,8 @@ async def _drain(product: Deployment, watermarks: Watermarks) -> tuple[float, di
 
 
 @dataclass(frozen=True, slots=True)
-class Acknowledged:
-    """A record that the broker holds, and since when (`perf_counter`)."""
+class AcknowledgedRecord:
+    """A record that the broker has acknowledged, with the time (`perf_counter`)."""
 
     at: float
     partition: TopicPartition
@@ -85,7 +85,7 @@ class Acknowledged:
 async def _paced(
     product: Deployment, watermarks: Watermarks, stores: Sequence[str]
 ) -> dict[str, float]:
-    acknowledged: list[Acknowledged] = []
+    acknowledged: list[AcknowledgedRecord] = []
     cpu = CpuMeter(product.pids("worker", "broker"))
     records = poll_records(stores, PACE * PACED_SECONDS // len(stores) + 1)
     client = producer(product.settings)
@@ -104,12 +104,12 @@ async def _paced(
         "visible_p50": quantile(delays, 0.5),
         "visible_p99": quantile(delays, 0.99),
         "visible_longest": max(delays),
-        **{f"paced_{name}": taken / seconds for name, taken in cpu.figures().items()},
+        **{f"paced_{name}": cpu_seconds / seconds for name, cpu_seconds in cpu.figures().items()},
     }
 
 
 async def _send_at_pace(
-    client: Any, records: Iterator[tuple[str, bytes]], acknowledged: list[Acknowledged]
+    client: Any, records: Iterator[tuple[str, bytes]], acknowledged: list[AcknowledgedRecord]
 ) -> None:
     begin = time.perf_counter()
     sent = 0
@@ -123,16 +123,18 @@ async def _send_at_pace(
         await asyncio.sleep(_TICK)
 
 
-def _record_acknowledgement(acknowledged: list[Acknowledged], future: asyncio.Future[Any]) -> None:
+def _record_acknowledgement(
+    acknowledged: list[AcknowledgedRecord], future: asyncio.Future[Any]
+) -> None:
     record = future.result()
     partition = (record.topic, record.partition)
-    acknowledged.append(Acknowledged(time.perf_counter(), partition, record.offset))
+    acknowledged.append(AcknowledgedRecord(time.perf_counter(), partition, record.offset))
 
 
 def visible_delays(
-    acknowledged: Sequence[Acknowledged], advances: Sequence[Advance]
+    acknowledged: Sequence[AcknowledgedRecord], advances: Sequence[Advance]
 ) -> list[float]:
-    """Return the seconds from the acknowledgement of each record until a watermark was past it.
+    """Return the seconds from each record's acknowledgement until a watermark has passed it.
 
     Args:
         acknowledged: the records.
@@ -144,7 +146,7 @@ def visible_delays(
         times[advance.partition].append(advance.at)
         offsets[advance.partition].append(advance.applied)
     return [
-        # we may read of the watermark before we read of the acknowledgement
+        # the watermark may be read before the acknowledgement
         max(
             0.0, times[each.partition][bisect_right(offsets[each.partition], each.offset)] - each.at
         )
@@ -156,12 +158,14 @@ LINE: Final = Line(
     name="kafka-pings",
     title="live pings of 4,559 stores from Kafka, one poll a record, one worker",
     figures=(
-        Figure("drain_rate", "a backlog of 300,000 drained", "polls/s", least=200_000),
+        Figure("drain_rate", "a backlog of 300,000 drained", "polls/s", target_min=200_000),
         Figure("drain_cpu_worker", "- CPU of the worker", "cores"),
         Figure("drain_cpu_broker", "- CPU of the broker", "cores"),
         Figure("paced_rate", "a steady load", "polls/s"),
         Figure("visible_p50", "- visible after the acknowledgement, half", "ms"),
-        Figure("visible_p99", "- visible after the acknowledgement, 99 of 100", "ms", most=20),
+        Figure(
+            "visible_p99", "- visible after the acknowledgement, 99 of 100", "ms", target_max=20
+        ),
         Figure("visible_longest", "- the longest", "ms"),
         Figure("paced_cpu_worker", "- CPU of the worker", "cores"),
         Figure("paced_cpu_broker", "- CPU of the broker", "cores"),

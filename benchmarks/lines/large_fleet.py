@@ -1,4 +1,4 @@
-"""One report of 100,000 made-up stores over HTTP, with two workers."""
+"""Measures a report of 100,000 made-up stores over HTTP, with two workers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 STORES: Final = 100_000
 POLLS: Final = 170
-"""Hourly polls of a store: the week and the lookback of a report."""
+"""Hourly polls of a store: those of a report's week and of its lookback."""
 
 WARM_REPORTS: Final = 3
 _HALF_OWNED: Final = r"own partitions (\d, ){3}\d$"
@@ -47,14 +47,14 @@ Record = tuple["TopicSpec", bytes, bytes]
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Measure the first report after all polls are applied, then some more."""
+    """Measure the first report after all polls are applied, then `WARM_REPORTS` more."""
     async with AsyncExitStack() as ends:
         product = await ends.enter_async_context(bench.deployment())
         second = product.another_worker("worker-2")
         ends.push_async_callback(second.stop)
         since = product.log_bytes()
         await second.start()
-        await product.said(_HALF_OWNED, since=since)
+        await product.wait_for_log_line(_HALF_OWNED, since=since)
         watermarks = await ends.enter_async_context(Watermarks(product.settings))
         bench.say(f"sending {STORES * POLLS:,} polls of {STORES:,} stores")
         await product.while_running(_send(product.settings), _FILL_SECONDS, "all polls sent")
@@ -94,9 +94,9 @@ async def _send(settings: Settings) -> None:
 
 
 def records_of_stores(count: int) -> Iterator[Record]:
-    """Yield hours, timezone and a week of hourly polls of each store, the same for everyone.
+    """Yield hours, timezone and a week of hourly polls of each store, the same on every machine.
 
-    Every store takes the hours and the zone of a published one.
+    Every store gets the hours and the timezone of a published one.
     """
     hours: defaultdict[str, list[tuple[int, str, str]]] = defaultdict(list)
     with gzip.open(DATA / "menu_hours.csv.gz", "rt", encoding="utf-8", newline="") as file:
@@ -124,12 +124,12 @@ LINE: Final = Line(
     title=f"one report of {STORES:,} made-up stores over HTTP, two workers",
     figures=(
         Figure("first", "the first, from the request to the last row", "s"),
-        Figure("warm", "a further one, half of them within", "s", most=2.5),
+        Figure("warm", "a further one, half of them within", "s", target_max=2.5),
         Figure("rows", "rows", ""),
         Figure("cpu_workers", "CPU of both workers, a report", "s"),
         Figure("worker_peak", "memory of a worker, the most", "MB"),
         Figure("api_peak", "memory of the API, the most", "MB"),
     ),
     measure=measure,
-    most_runs=2,
+    max_runs=2,
 )

@@ -1,4 +1,4 @@
-"""One store's report over HTTP, on an idle system: from the request to the complete answer."""
+"""Measures reports of one store over HTTP, on an idle system, from request to last answer."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 REPORTS: Final = 300
 WARM_UP: Final = 20
-_ASK_AGAIN: Final = 0.001
+_POLL_SECONDS: Final = 0.001
 _LIMIT: Final = 120.0
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
     """Measure one report after the other, each of another store."""
-    product = await bench.loaded()
+    product = await bench.loaded_deployment()
     bench.say(f"{REPORTS} reports of one store each")
     connection = await KeepAlive.connect(product.settings.api_host, product.settings.api_port)
     try:
@@ -50,7 +50,7 @@ async def report(connection: KeepAlive, store_id: str) -> float:
     """Return the seconds until one report is complete.
 
     Raises:
-        BenchmarkError: it is refused, or fails.
+        BenchmarkError: it was refused, or failed.
     """
     begin = time.perf_counter()
     status, body = await connection.ask(request("POST", f"/trigger_report/{store_id}"))
@@ -58,7 +58,7 @@ async def report(connection: KeepAlive, store_id: str) -> float:
         raise BenchmarkError(f"POST /trigger_report/{store_id}: {status} {body[:100]!r}")
     ask = request("GET", f"/get_report/{orjson.loads(body)['report_id']}")
     while (answer := await connection.ask(ask))[0] == ACCEPTED:  # noqa: ASYNC110  over HTTP
-        await asyncio.sleep(_ASK_AGAIN)
+        await asyncio.sleep(_POLL_SECONDS)
     if answer[0] != 200 or store_id.encode() not in answer[1]:
         raise BenchmarkError(f"the report of {store_id}: {answer[0]} {answer[1][:100]!r}")
     return time.perf_counter() - begin
@@ -68,8 +68,8 @@ LINE: Final = Line(
     name="latency",
     title="trigger to complete, one store, idle, over HTTP",
     figures=(
-        Figure("p50", "half of the reports within", "ms", most=4),
-        Figure("p99", "99 of 100 within", "ms", most=10),
+        Figure("p50", "half of the reports within", "ms", target_max=4),
+        Figure("p99", "99 of 100 within", "ms", target_max=10),
         Figure("longest", "the longest", "ms"),
     ),
     measure=measure,

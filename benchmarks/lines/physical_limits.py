@@ -1,4 +1,4 @@
-"""The physical limits of this machine: memory, disk, and what one core parses."""
+"""Measures the physical limits of this machine: memory, disk, and parsing on one core."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from benchmarks.bench import Bench
 
 MEMORY_BYTES: Final = 256 << 20
-"""More than any cache of a processor."""
+"""The size of a copy in memory: more than the caches of a processor."""
 
 DISK_BYTES: Final = 512 << 20
 BLOCK_BYTES: Final = 1 << 20
@@ -35,7 +35,7 @@ _ROUNDS: Final = 5
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Measure every limit, with nothing else running."""
+    """Measure every limit; nothing else of the benchmarks runs."""
     bench.say("memory, disk, and parsing on one core")
     return await asyncio.to_thread(_limits, bench.workspace)
 
@@ -63,12 +63,12 @@ def copy_rate(size: int) -> float:
     def copy() -> None:
         target[:] = source
 
-    copy()  # the pages are there only when they are first touched
+    copy()  # the system allocates memory pages only at the first access
     return size / _quickest(copy, time.perf_counter)
 
 
 def write_rate(folder: Path, size: int) -> float:
-    """Return the bytes a second that are written in order, until they are on the disk."""
+    """Return the bytes a second that are written in order, with a sync at the end."""
     path = folder / "written"
     block = os.urandom(BLOCK_BYTES)
     begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""A worker that stops and starts again with all polls in its state; its disk kept, and lost."""
+"""Measures a worker that restarts with all polls in its state, with its disk and without it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWNED: Final = r"own partitions \d"
 
 async def measure(bench: Bench) -> Mapping[str, float]:
     """Measure one restart of each kind."""
-    product = await bench.loaded()
+    product = await bench.loaded_deployment()
     bench.say("a restart with its disk")
     warm = await _restart(product, lost_disk=False)
     bench.say("a restart with an empty disk")
@@ -35,13 +35,13 @@ async def _restart(product: Deployment, *, lost_disk: bool) -> dict[str, float]:
     await product.worker.stop()
     if lost_disk:
         product.remove_state()
-    said = product.log_bytes()
+    log_start = product.log_bytes()
     begin = time.perf_counter()
     await product.worker.start()
     cpu = CpuMeter(product.pids("worker", "broker"))
-    assigned = await product.said(ASSIGNED, since=said)
-    await product.said(OWNED, since=said)
-    ready = await product.ready()
+    assigned = await product.wait_for_log_line(ASSIGNED, since=log_start)
+    await product.wait_for_log_line(OWNED, since=log_start)
+    ready = await product.wait_until_ready()
     return {
         "ready": ready - assigned,
         "start": ready - begin,
@@ -54,12 +54,12 @@ LINE: Final = Line(
     name="restart",
     title="worker restart with 1.9 M polls in state",
     figures=(
-        Figure("warm_ready", "its disk kept: from the assignment to ready", "s", most=0.4),
+        Figure("warm_ready", "its disk kept: from the assignment to ready", "s", target_max=0.4),
         Figure("warm_start", "- from the start of the process", "s"),
-        Figure("warm_memory", "- memory, its disk kept", "MB", most=300),
-        Figure("empty_ready", "an empty disk: from the assignment to ready", "s", most=1.2),
+        Figure("warm_memory", "- memory, its disk kept", "MB", target_max=300),
+        Figure("empty_ready", "an empty disk: from the assignment to ready", "s", target_max=1.2),
         Figure("empty_start", "- from the start of the process", "s"),
-        Figure("empty_memory", "- memory, an empty disk", "MB", most=300),
+        Figure("empty_memory", "- memory, an empty disk", "MB", target_max=300),
     ),
     measure=measure,
     shares_state=True,

@@ -1,4 +1,4 @@
-"""A second worker that is killed, comes back or not, or stops beside a warm standby."""
+"""Measures how long partitions have no owner when one of two workers is killed or stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 ALL_OWNED: Final = r"own partitions 0, 1, 2, 3, 4, 5, 6, 7"
 _HALF_OWNED: Final = r"own partitions (\d, ){3}\d$"
 _SUPERVISOR_SECONDS: Final = 1.0
-"""`store-uptime up` starts a process that ended again after this pause."""
+"""The pause after which `store-uptime up` starts a process again that has ended."""
 
 _SETTLE_SECONDS: Final = 3.0
 _LIMIT: Final = 60.0
@@ -56,7 +56,7 @@ async def measure(bench: Bench) -> Mapping[str, float]:
             since = product.log_bytes()
             begin = time.perf_counter()
             stopping = asyncio.create_task(second.stop())
-            owned = await product.said(ALL_OWNED, since=since) - begin
+            owned = await product.wait_for_log_line(ALL_OWNED, since=since) - begin
             await stopping
         finally:
             await second.stop()
@@ -66,8 +66,8 @@ async def measure(bench: Bench) -> Mapping[str, float]:
 async def _join(product: Deployment, worker: ChildProcess) -> None:
     since = product.log_bytes()
     await worker.start()
-    await product.said(_HALF_OWNED, since=since)
-    # the standby of what it does not own is read meanwhile
+    await product.wait_for_log_line(_HALF_OWNED, since=since)
+    # each worker reads the standby of the other partitions meanwhile
     await asyncio.sleep(_SETTLE_SECONDS)
 
 
@@ -84,7 +84,7 @@ async def _start_again(worker: ChildProcess) -> None:
 
 
 async def _report(product: Deployment) -> float:
-    """Ask for a report of all stores; when it was complete (`perf_counter`)."""
+    """Request a report of all stores; return the time of its completion (`perf_counter`)."""
     async with asyncio.timeout(_LIMIT), aiohttp.ClientSession(product.address) as session:
         await fleet_report(session)
     return time.perf_counter()
@@ -94,9 +94,9 @@ LINE: Final = Line(
     name="takeover",
     title="a second worker goes, 1.9 M polls in state",
     figures=(
-        Figure("restarted", "kill -9, started again: until reports answer", "s", most=4),
-        Figure("gone", "kill -9, gone for good: until reports answer", "s", most=12),
-        Figure("stopped", "stopped beside a warm standby: until all is owned", "s", most=2),
+        Figure("restarted", "kill -9, started again: until reports answer", "s", target_max=4),
+        Figure("gone", "kill -9, gone for good: until reports answer", "s", target_max=12),
+        Figure("stopped", "stopped beside a warm standby: until all is owned", "s", target_max=2),
     ),
     measure=measure,
 )

@@ -1,4 +1,4 @@
-"""Counts the table writes of a poll after weeks of polls, without a clock and without Kafka."""
+"""Counts the table writes of a poll after weeks of polls; needs neither a clock nor Kafka."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WriteCost:
 
 
 def write_cost(interval: int, days: int = DAYS) -> WriteCost:
-    """Compute the cost of a poll for a store that sends one every `interval` µs for some days."""
+    """Compute the average cost of a poll of a store that sends one every `interval` µs."""
     layout = BucketLayout(RETENTION)
     table: dict[Bucket, array[int]] = {}
     writes = written = pings = 0
@@ -46,7 +46,7 @@ def write_cost(interval: int, days: int = DAYS) -> WriteCost:
 
 
 async def measure(bench: Bench) -> Mapping[str, float]:
-    """Measure both stores."""
+    """Measure a store with a ping a minute, and one with a ping an hour."""
     bench.say(f"pings of {DAYS} days")
     minutes, hours = write_cost(MINUTE), write_cost(HOUR)
     return {
@@ -64,10 +64,10 @@ LINE: Final = Line(
     figures=(
         Figure("minute_writes", "table writes, a ping a minute", "a ping"),
         Figure("hour_writes", "table writes, a ping an hour", "a ping"),
-        Figure("ratio", "a minute's to an hour's", "", most=1.05),
+        Figure("ratio", "a minute's to an hour's", "", target_max=1.05),
         Figure("minute_bytes", "bytes of polls written, a ping a minute", "a ping"),
         Figure("hour_bytes", "bytes of polls written, a ping an hour", "a ping"),
     ),
     measure=measure,
-    most_runs=1,
+    max_runs=1,
 )

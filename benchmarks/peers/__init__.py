@@ -1,1 +1,1 @@
-"""Other ways to do the worker's job, each as its users would build and tune it."""
+"""Other systems that do the worker's job, each built and tuned as its users would do it."""

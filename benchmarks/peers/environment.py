@@ -1,4 +1,4 @@
-"""The programs of peers: virtual environments of their own, and Java."""
+"""Runs the programs of peers in their own virtual environments, or on Java."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def python_of(folder: Path) -> Path:
-    """Return the interpreter of a peer's environment, which is made from its `requirements.lock`.
+    """Return the interpreter of a peer's environment; make it from `requirements.lock` if needed.
 
     Raises:
         SystemExit: the packages cannot be installed.
@@ -35,8 +35,10 @@ def python_of(folder: Path) -> Path:
     shutil.rmtree(place, ignore_errors=True)
     venv.create(place, with_pip=True)
     install = [*("-m", "pip", "install", "--quiet", "--disable-pip-version-check")]
-    made = subprocess.run([str(python), *install, "--require-hashes", "-r", str(lock)], check=False)
-    if made.returncode:
+    installed = subprocess.run(
+        [str(python), *install, "--require-hashes", "-r", str(lock)], check=False
+    )
+    if installed.returncode:
         raise SystemExit(f"the packages of {lock} cannot be installed")
     stamp.write_text(digest)
     return python
@@ -45,7 +47,7 @@ def python_of(folder: Path) -> Path:
 def run_app(folder: Path, *arguments: str) -> Usage:
     """Run the `app.py` of a peer in its environment to its end, and measure it.
 
-    It can import `benchmarks.peers.python`, and what else needs no package that it does not have.
+    It can import `benchmarks.peers.python`, and other modules that need only packages it has.
 
     Raises:
         SystemExit: its packages cannot be installed, or it failed.
@@ -69,7 +71,7 @@ def run(arguments: list[str], environment: Mapping[str, str] | None = None) -> U
 
 
 def missing_java() -> str:
-    """Say which programs of Java are missing and how to install them; empty if none is missing."""
+    """Return which of Java and Maven are missing and how to install them; empty if none is."""
     missing = [program for program in ("java", "mvn") if shutil.which(program) is None]
     if not missing:
         return ""
@@ -77,7 +79,7 @@ def missing_java() -> str:
 
 
 def class_path(folder: Path, jar: str) -> str:
-    """Return the class path of a peer, which is compiled if its sources are newer than its jar.
+    """Return the class path of a peer; compile it if its sources are newer than its jar.
 
     Raises:
         SystemExit: it cannot be compiled.
@@ -87,9 +89,9 @@ def class_path(folder: Path, jar: str) -> str:
         *(folder / "pom.xml", *folder.glob("src/**/*.java")),
         *(folder.parent / "java").glob("**/*.java"),
     ]
-    made = target / jar
-    if not made.exists() or made.stat().st_mtime < max(s.stat().st_mtime for s in sources):
-        # jars of earlier versions would stay on the class path
+    compiled = target / jar
+    if not compiled.exists() or compiled.stat().st_mtime < max(s.stat().st_mtime for s in sources):
+        # otherwise jars of earlier versions would stay on the class path
         shutil.rmtree(target, ignore_errors=True)
         run(["mvn", "--quiet", "--batch-mode", "--file", str(folder / "pom.xml"), "package"])
-    return f"{made}:{target}/lib/*"
+    return f"{compiled}:{target}/lib/*"

@@ -1,9 +1,9 @@
-"""The job of every peer, and the check of its result.
+"""Describes the job of every peer, and checks its result.
 
-The job: read the first N records of `store-status`, keep each store's polls as a set (one poll an
-instant, `inactive` wins) in durable state with a changelog, and stop the clock when all of it is
-where it would survive the loss of the machine's disk. Afterwards the sets of a sample of stores
-are compared with those that a plain reading of the topic gives.
+The job is to read the first N records of `store-status`, and to store each store's polls as a set
+in durable state with a changelog; of two polls at the same time `inactive` counts. The clock stops
+when all polls would survive the loss of the machine's disk. Afterwards the sets of a sample of
+stores are compared with the polls in the topic.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from benchmarks.measured_run import Usage
 
 SAMPLE_EVERY: Final = 37
-"""The number of stores of which one is checked: of 4,559 stores about 120 (`is_checked`)."""
+"""About one in so many stores is checked (`is_checked`): of 4,559 stores about 120."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of a peer, whose environment has the product's settings: how to log in is there.
+    """One run of a peer. Its environment has the product's settings, with the login.
 
     Attributes:
         bootstrap: `HOST:PORT` of the broker.
         shape: `bulk`, up to 512 polls a record, or `live`, one poll a record.
-        records: how many there are in the topic, all partitions together.
-        output: the file that the outcome goes to.
-        options: the options of this peer alone that are on, such as `exactly-once`.
+        records: the number of records in the topic, all partitions together.
+        output: the file for the result.
+        options: the options of only this peer that are on, such as `exactly-once`.
     """
 
     bootstrap: str
@@ -58,12 +58,12 @@ class Job:
         """Return the arguments of any aiokafka client."""
         return connection(Settings.from_environment(os.environ, kafka_bootstrap=self.bootstrap))
 
-    def done(self, seconds: float, checked: int, **further: float) -> None:
-        """Write what the run took; `checked` stores were right."""
+    def write_figures(self, seconds: float, checked: int, **further: float) -> None:
+        """Write the figures of the run; `checked` is the number of stores that were compared."""
         self._write({"seconds": seconds, "checked_stores": checked, **further})
 
-    def not_run(self, reason: str) -> None:
-        """Write why there was no run, and what to install."""
+    def write_not_run(self, reason: str) -> None:
+        """Write the reason why there was no run, and what to install."""
         self._write({"not_run": reason})
 
     def _write(self, content: dict[str, Any]) -> None:
@@ -71,7 +71,7 @@ class Job:
 
 
 def job_of_arguments(description: str, options: Sequence[str] = ()) -> Job:
-    """Read the command line that all peers share, and the options of one peer alone."""
+    """Read the arguments that all peers have, and the options of only this peer."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--bootstrap", required=True)
     parser.add_argument("--shape", choices=("bulk", "live"), required=True)
@@ -85,23 +85,23 @@ def job_of_arguments(description: str, options: Sequence[str] = ()) -> Job:
 
 
 def is_checked(store_id: str) -> bool:
-    """Return True if a store is in the sample: every language computes the same CRC-32 of an id."""
+    """Return True if a store is in the sample, by the CRC-32 of its id, as in other languages."""
     return zlib.crc32(store_id.encode()) % SAMPLE_EVERY == 0
 
 
-async def expected(job: Job) -> dict[str, list[int]]:
+async def sampled_polls(job: Job) -> dict[str, list[int]]:
     """Read the polls of the sampled stores from the topic: `µs << 1 | active`, sorted."""
     by_store: defaultdict[str, list[int]] = defaultdict(list)
-    async for value in values(job):
+    async for value in record_values(job):
         batch, _ = decode_packed_polls(value)
         if is_checked(batch.store_id):
             by_store[batch.store_id] += batch.polls
     return {store_id: list(packed_set(polls)) for store_id, polls in by_store.items()}
 
 
-async def values(job: Job) -> Any:
-    """Yield the values of the topic's records up to the ends that it has now."""
-    # without a group it is assigned all partitions of the topic, once it has started
+async def record_values(job: Job) -> Any:
+    """Yield the values of the topic's records up to its present end offsets."""
+    # a consumer without a group gets all partitions of the topic at its start
     consumer = AIOKafkaConsumer(
         STORE_STATUS.name,
         **job.connection,
@@ -125,17 +125,17 @@ async def values(job: Job) -> Any:
 
 
 def record_outcome(job: Job, usage: Usage, outcome: Path) -> None:
-    """Check the polls that a program of its own has written, and write what its run took.
+    """Check the polls that a peer's own program has written, and write the figures of the run.
 
     Args:
         job: the job.
         usage: the resources of the whole program.
-        outcome: its file, with the seconds and the polls of the sampled stores. The resources that
-            it counts by itself, without its own start, stand for those of the whole program.
+        outcome: its file, with the seconds and the polls of the sampled stores. Resources in it,
+            which the program has counted without its start, replace those of `usage`.
     """
     result = json.loads(outcome.read_text(encoding="utf-8"))
     counted = {name: result[name] for name in ("cpu", "written_bytes") if name in result}
-    job.done(result["seconds"], check(job, result["stores"]), **usage.figures() | counted)
+    job.write_figures(result["seconds"], check(job, result["stores"]), **usage.figures() | counted)
 
 
 def check(job: Job, result: Mapping[str, list[int]]) -> int:
@@ -147,7 +147,7 @@ def check(job: Job, result: Mapping[str, list[int]]) -> int:
     Raises:
         SystemExit: the polls of a store differ.
     """
-    polls = asyncio.run(expected(job))
+    polls = asyncio.run(sampled_polls(job))
     wrong = [store_id for store_id in polls if sorted(result.get(store_id, [])) != polls[store_id]]
     if wrong or not polls:
         raise SystemExit(f"{len(wrong)} of {len(polls)} checked stores differ, such as {wrong[:2]}")

@@ -59,7 +59,7 @@ async def test_a_worker_that_ends_is_named_and_a_report_is_timed(tmp_path: Path)
         assert resident_megabytes(product.pids()["broker"])[0] > 10
         with pytest.raises(BenchmarkError, match="replay ended with 2"):
             await product.run("replay", "--no-such-option")
-        waiting = asyncio.create_task(product.said("never said"))
+        waiting = asyncio.create_task(product.wait_for_log_line("never said"))
         await asyncio.sleep(0)
         os.kill(product.pids()["worker"], signal.SIGKILL)
         with pytest.raises(BenchmarkError, match="worker ended"):

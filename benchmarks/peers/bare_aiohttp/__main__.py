@@ -1,4 +1,4 @@
-"""Serve `POST /stores/ID/status` and `POST /status` without doing anything: --port N."""
+"""Acknowledges `POST /stores/ID/status` and `POST /status` and does nothing else: --port N."""
 
 from __future__ import annotations
 

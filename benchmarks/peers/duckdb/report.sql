@@ -26,7 +26,7 @@ CREATE MACRO micros_of_day(text) AS
     split_part(text, ':', 1)::BIGINT * 3600000000 + split_part(text, ':', 2)::BIGINT * 60000000
     + round(coalesce(nullif(split_part(text, ':', 3), ''), '0')::DECIMAL(18, 6) * 1000000)::BIGINT;
 
--- how many cells begin at or after an instant
+-- the number of cells that begin at this time or later
 CREATE MACRO cells_since(instant) AS
     least(greatest(getvariable('reference') - instant, 0) // 60000000, 10080);
 
@@ -36,7 +36,7 @@ CREATE MACRO shared(low, high, other_low, other_high, width) AS
 
 COPY (
     WITH
-    -- what local clocks show, asked every quarter of an hour: clocks change at these instants only
+    -- the offsets of local clocks at every quarter of an hour: clocks change at these times only
     instants AS (
         SELECT unnest(range(getvariable('week_start') // 900000000, getvariable('reference') // 900000000 + 1)) * 900000000
                AS instant
@@ -63,7 +63,7 @@ COPY (
              LEFT JOIN pg_timezone_names() ON name = timezone_str
         GROUP BY store_id
     ),
-    -- business hours as intervals of a local day; what runs over midnight is two
+    -- business hours as intervals of a local day; hours over midnight are two intervals
     readings AS (
         SELECT store_id, weekday, micros_of_day(trim(start_time)) AS opens,
                CASE micros_of_day(trim(end_time)) WHEN 86399999999 THEN 86400000000 ELSE micros_of_day(trim(end_time)) END
@@ -89,7 +89,7 @@ COPY (
         UNION ALL
         SELECT store_id, 0, 10080 FROM stores ANTI JOIN business_hours USING (store_id)
     ),
-    -- several rows of a day are a union
+    -- the hours in several rows of a day are united
     islands AS (
         SELECT *, sum((reach IS NULL OR low > reach)::INTEGER) OVER (PARTITION BY store_id ORDER BY low, high) AS island
         FROM (SELECT *, max(high) OVER (PARTITION BY store_id ORDER BY low, high
@@ -99,7 +99,7 @@ COPY (
     open_intervals AS (
         SELECT store_id, min(low) AS low, max(high) AS high FROM islands GROUP BY store_id, island
     ),
-    -- a poll speaks from the first cell at or after it until the next poll; at one instant inactive wins
+    -- a poll counts from the first cell at its time or later until the next poll; of two at the same time inactive counts
     recent AS (
         SELECT store_id, epoch_us(polled) AS instant, lower(trim(status)) = 'active' AS active
         FROM polls

@@ -12,15 +12,15 @@ from benchmarks.peers.job import SAMPLE_EVERY, job_of_arguments, record_outcome
 
 FOLDER: Final = Path(__file__).parent
 OPENED: Final = ("java.lang", "java.util", "java.util.concurrent", "java.net", "java.io")
-"""Packages that Flink reads by reflection, as its own scripts open them."""
+"""The packages that Flink reads by reflection; its own scripts open them too."""
 
 
 def main() -> None:
-    """Run the job to the end of the topic, and check what it kept."""
+    """Run the job to the end of the topic, and check the stored polls."""
     job = job_of_arguments(__doc__ or "")
     missing = missing_java()
     if missing:
-        job.not_run(missing)
+        job.write_not_run(missing)
         return
     classes = class_path(FOLDER, "flink-peer-1.jar")
     with TemporaryDirectory(prefix="store-uptime-peer-") as folder:

@@ -1,1 +1,1 @@
-"""The least that reading the topic costs: aiokafka and orjson, no state."""
+"""The lowest cost of reading the topic: aiokafka and orjson, without state."""

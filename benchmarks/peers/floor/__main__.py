@@ -1,6 +1,6 @@
-"""Read and decode every record, keep nothing: nobody in Python can be quicker with aiokafka.
+"""Reads and decodes every record and stores nothing, which is the limit for Python with aiokafka.
 
-Tuned: `getmany` hands out what one fetch brought, as the client's documentation advises.
+Tuned: `getmany` returns all records of a fetch, as the client's documentation advises.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import time
 import orjson
 
 from benchmarks.measured_run import usage_of_this_process
-from benchmarks.peers.job import Job, job_of_arguments, values
+from benchmarks.peers.job import Job, job_of_arguments, record_values
 from stream_app.contracts.packed_polls import decode_packed_batch, is_packed_batch
 
 
 async def read(job: Job) -> tuple[int, int]:
     """Return the records and polls of the topic."""
     records = polls = 0
-    async for value in values(job):
+    async for value in record_values(job):
         records += 1
         if is_packed_batch(value):
             polls += len(decode_packed_batch(value)[0].polls)
@@ -35,7 +35,7 @@ def main() -> None:
     seconds = time.perf_counter() - began
     if records != job.records:
         raise SystemExit(f"{records} records where {job.records} were promised")
-    job.done(seconds, 0, polls=polls, **usage_of_this_process().figures())
+    job.write_figures(seconds, 0, polls=polls, **usage_of_this_process().figures())
 
 
 main()

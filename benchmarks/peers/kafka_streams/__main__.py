@@ -17,24 +17,24 @@ FOLDER: Final = Path(__file__).parent
 EXACTLY_ONCE: Final = "exactly-once"
 
 
-async def forget(job: Job, application: str) -> None:
-    """Delete the topics that an application made."""
+async def delete_topics(job: Job, application: str) -> None:
+    """Delete the topics that an application has made."""
     admin = AIOKafkaAdminClient(**job.connection)
     await admin.start()
     try:
-        made = [topic for topic in await admin.list_topics() if topic.startswith(application)]
-        if made:
-            await admin.delete_topics(made)
+        topics = [topic for topic in await admin.list_topics() if topic.startswith(application)]
+        if topics:
+            await admin.delete_topics(topics)
     finally:
         await admin.close()
 
 
 def main() -> None:
-    """Run the application to the end of the topic, and check what it kept."""
+    """Run the application to the end of the topic, and check the stored polls."""
     job = job_of_arguments(__doc__ or "", options=(EXACTLY_ONCE,))
     missing = missing_java()
     if missing:
-        job.not_run(missing)
+        job.write_not_run(missing)
         return
     classes = class_path(FOLDER, "kafka-streams-peer-1.jar")
     application = f"kafka-streams-{uuid4()}"
@@ -50,7 +50,7 @@ def main() -> None:
                 ]
             )
         finally:
-            asyncio.run(forget(job, application))
+            asyncio.run(delete_topics(job, application))
         record_outcome(job, usage, output)
 
 

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 
 
 def main() -> None:
-    """Run the program to the end of the topic, and check what it kept."""
+    """Run the program to the end of the topic, and check the stored polls."""
     job = job_of_arguments(__doc__ or "")
     with TemporaryDirectory(prefix="store-uptime-peer-") as folder:
         output = Path(folder) / "out.json"

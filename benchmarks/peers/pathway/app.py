@@ -1,4 +1,4 @@
-"""Runs in the environment of requirements.lock: consume, keep, dump. See README.md beside it."""
+"""Reads, stores and writes polls in the environment of requirements.lock; see README.md."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def main() -> None:
     """Run with the arguments BOOTSTRAP SHAPE GROUP SAMPLE_EVERY OUT."""
     bootstrap, shape, group, sample_every, output = sys.argv[1:]
     span = SPAN[shape]
-    began = 0.0
-    dumped: dict[str, bytes] = {}
+    started = 0.0
+    sample: dict[str, bytes] = {}
 
     @pw.udf(deterministic=True)
-    def pieces(data: bytes) -> list[tuple[str, bytes]]:
-        nonlocal began
-        began = began or time.perf_counter()
+    def split_by_bucket(data: bytes) -> list[tuple[str, bytes]]:
+        nonlocal started
+        started = started or time.perf_counter()
         name, polls = read(data)
         parts = []
         start = 0
@@ -61,7 +61,7 @@ def main() -> None:
     def on_change(key: Any, row: dict[str, Any], time: int, is_addition: bool) -> None:  # noqa: ARG001
         name = row["bucket"].partition("/")[0]
         if is_addition and is_checked(name, int(sample_every)):
-            dumped[row["bucket"]] = row["polls"]
+            sample[row["bucket"]] = row["polls"]
 
     records = pw.io.kafka.read(
         connection(bootstrap) | {"group.id": group, "auto.offset.reset": "earliest"},
@@ -71,8 +71,8 @@ def main() -> None:
         autogenerate_key=True,
         name="store-status",
     )
-    split = records.select(piece=pieces(pw.this.data)).flatten(pw.this.piece)
-    named = split.select(bucket=pw.this.piece[0], data=pw.this.piece[1])
+    split = records.select(part=split_by_bucket(pw.this.data)).flatten(pw.this.part)
+    named = split.select(bucket=pw.this.part[0], data=pw.this.part[1])
     buckets = named.groupby(named.bucket).reduce(
         named.bucket, polls=pw.reducers.udf_reducer(PollSet)(named.data)
     )
@@ -83,10 +83,10 @@ def main() -> None:
             persistence_config=pw.persistence.Config(backend, snapshot_interval_ms=5000),
             monitoring_level=pw.MonitoringLevel.NONE,
         )
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         usage = resource.getrusage(resource.RUSAGE_SELF)
     stores: dict[str, list[int]] = {}
-    for bucket, polls in dumped.items():
+    for bucket, polls in sample.items():
         stores.setdefault(bucket.partition("/")[0], []).extend(array("q", polls))
     cpu = usage.ru_utime + usage.ru_stime
     Path(output).write_text(json.dumps({"seconds": seconds, "cpu": cpu, "stores": stores}))

@@ -24,7 +24,7 @@ CELLS: Final = WINDOWS["week"]
 
 
 def cells_since(instant: pl.Expr, reference: int) -> pl.Expr:
-    """Return the number of cells that begin at or after an instant."""
+    """Return the number of cells that begin at this time or later."""
     return ((reference - instant).clip(0) // MINUTE).clip(0, CELLS)
 
 
@@ -41,7 +41,7 @@ def day_micros(column: str) -> pl.Expr:
 
 
 def offset_segments(zone: str, start: int, end: int) -> pl.DataFrame:
-    """Return the times in which local clocks show UTC + `utc_offset`."""
+    """Return the ranges of time in which local clocks show UTC + `utc_offset`."""
     instants = pl.int_range(start // QUARTER * QUARTER, end + 1, QUARTER, eager=True)
     local = pl.from_epoch(instants, "us").dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
     offset = (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_microseconds()
@@ -56,16 +56,16 @@ def offset_segments(zone: str, start: int, end: int) -> pl.DataFrame:
 
 
 def all_segments(zones: list[str], start: int, end: int) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Return the segments of all zones, and the zone that stands in for each name."""
+    """Return the segments of all zones, and the zone that is used for each name."""
     segments: dict[str, pl.DataFrame] = {DEFAULT_ZONE: offset_segments(DEFAULT_ZONE, start, end)}
-    stands_in: dict[str, str] = {}
+    zone_of_name: dict[str, str] = {}
     for zone in zones:
         try:
             segments[zone] = offset_segments(zone, start, end)
-            stands_in[zone] = zone
+            zone_of_name[zone] = zone
         except pl.exceptions.ComputeError:  # no zone has this name
-            stands_in[zone] = DEFAULT_ZONE
-    return pl.concat(segments.values()), stands_in
+            zone_of_name[zone] = DEFAULT_ZONE
+    return pl.concat(segments.values()), zone_of_name
 
 
 def open_intervals(
@@ -118,8 +118,8 @@ def open_intervals(
 
 
 def active_intervals(polls: pl.DataFrame, reference: int) -> pl.DataFrame:
-    """Return the cells (low, high] of each store in which the newest poll so far is active."""
-    # of two polls at one instant the inactive one comes last, and stands
+    """Return the cells (low, high] of each store in which the newest poll is active."""
+    # of two polls at the same time the inactive one comes last, and counts
     ordered = polls.sort("store", "instant", "active", descending=[False, False, True])
     first = pl.col("store").ne_missing(pl.col("store").shift())
     changes = ordered.filter(first | (pl.col("active") != pl.col("active").shift()))
@@ -135,7 +135,7 @@ def active_intervals(polls: pl.DataFrame, reference: int) -> pl.DataFrame:
 
 
 def counted(low: pl.Expr, high: pl.Expr, prefix: str) -> list[pl.Expr]:
-    """Return the cells of intervals (low, high] in each window."""
+    """Return the number of cells of intervals (low, high] in each window."""
     return [
         (high.clip(0, cells) - low).clip(0).sum().alias(f"{prefix}_{window}")
         for window, cells in WINDOWS.items()
@@ -147,7 +147,7 @@ def report(status: str, hours: str, zones: str) -> pl.DataFrame:
     polls = (
         pl.scan_csv(status)
         .select(
-            # the number of a store's name, so that nothing sorts or joins text
+            # a category is a number, so that no text is sorted or joined
             pl.col("store_id").cast(pl.Categorical),
             pl.col("status").str.strip_chars().str.to_lowercase().eq("active").alias("active"),
             pl.col("timestamp_utc").str.to_datetime(FORMAT, time_unit="us").alias("instant"),
@@ -164,7 +164,7 @@ def report(status: str, hours: str, zones: str) -> pl.DataFrame:
     zoned = pl.read_csv(zones, infer_schema=False).with_columns(
         pl.col("store_id").cast(pl.Categorical)
     )
-    segments, stands_in = all_segments(
+    segments, zone_of_name = all_segments(
         zoned["timezone_str"].drop_nulls().unique().to_list(), reference - WEEK, reference
     )
     names = pl.concat([frame["store_id"].unique() for frame in (polls, weekly, zoned)]).unique()
@@ -175,7 +175,7 @@ def report(status: str, hours: str, zones: str) -> pl.DataFrame:
             "store_id",
             pl.col("store_id").to_physical().alias("store"),
             pl.col("timezone_str")
-            .replace_strict(stands_in, default=DEFAULT_ZONE)
+            .replace_strict(zone_of_name, default=DEFAULT_ZONE)
             .fill_null(DEFAULT_ZONE)
             .alias("zone"),
         )

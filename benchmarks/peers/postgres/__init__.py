@@ -1,1 +1,1 @@
-"""Rows in PostgreSQL, and the report that walks over every minute."""
+"""PostgreSQL doing the worker's job: a row for each poll, a report that checks every minute."""

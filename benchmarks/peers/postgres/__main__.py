@@ -1,4 +1,4 @@
-"""PostgreSQL: a row a poll, and a report that walks over every minute."""
+"""PostgreSQL: a row for each poll, and a report that checks every minute of the week."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.peers.environment import python_of, run
-from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments, values
+from benchmarks.peers.job import SAMPLE_EVERY, check, job_of_arguments, record_values
 from stream_app.contracts.polls import decode_packed_polls
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import packed_set
@@ -37,7 +37,7 @@ INSTALL: Final = "PostgreSQL's server is missing: apt install postgresql"
 
 
 def programs() -> Path | None:
-    """Return the folder of `initdb` and `pg_ctl`, which Debian keeps off the path."""
+    """Return the folder of `initdb` and `pg_ctl`, which is not on the PATH on Debian."""
     initdb = shutil.which("initdb")
     if initdb is not None:
         return Path(initdb).resolve().parent
@@ -73,10 +73,10 @@ def server(folder: Path, binaries: Path) -> Iterator[str]:
 
 
 async def write_rows(job: Job, path: Path) -> None:
-    """Write a line for each poll, in the order of the topic."""
+    """Write a CSV row for each poll, in the order of the topic."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        async for value in values(job):
+        async for value in record_values(job):
             batch, _ = decode_packed_polls(value)
             writer.writerows((batch.store_id, poll) for poll in batch.polls)
 
@@ -84,7 +84,7 @@ async def write_rows(job: Job, path: Path) -> None:
 def check_reports(
     figures: Mapping[str, list[int]], stores: Mapping[str, list[int]], reference: int
 ) -> None:
-    """Compare the walk's minutes with the closed form's.
+    """Compare the minutes of these reports with those of the product.
 
     Raises:
         SystemExit: they differ.
@@ -106,7 +106,7 @@ def main() -> None:
     job = job_of_arguments(__doc__ or "")
     binaries = programs()
     if binaries is None:
-        job.not_run(INSTALL)
+        job.write_not_run(INSTALL)
         return
     with TemporaryDirectory(prefix="store-uptime-peer-") as name:
         folder = Path(name)
@@ -121,11 +121,11 @@ def main() -> None:
             )
         result = json.loads(output.read_text(encoding="utf-8"))
     check_reports(result["figures"], result["stores"], result["reference"])
-    job.done(
+    job.write_figures(
         result["seconds"],
         check(job, result["stores"]),
         cpu=result["cpu"],
-        # the client and the server's process for it
+        # the client, and the server's process of its connection
         peak_megabytes=usage.peak_megabytes + result["server_megabytes"],
         written_bytes=result["written_bytes"],
         report_seconds_a_store=result["report_seconds_a_store"],

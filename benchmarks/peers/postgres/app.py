@@ -1,4 +1,4 @@
-"""Runs in the environment of requirements.lock: insert, report, dump. See README.md beside it."""
+"""Inserts and reports polls in the environment of requirements.lock; see README.md."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ POLLS = Table(
 
 
 def chunks(path: str) -> Iterator[list[dict[str, Any]]]:
-    """Yield the rows as the table takes them, by so many."""
+    """Yield rows for the table, in lists of at most `CHUNK`."""
     rows: list[dict[str, Any]] = []
     with Path(path).open(newline="") as file:
         for store_id, packed in csv.reader(file):
@@ -65,7 +65,7 @@ def chunks(path: str) -> Iterator[list[dict[str, Any]]]:
 
 
 def one_an_instant(polls: list[int]) -> list[int]:
-    """Return the rows as a set, in which the inactive one of an instant stays."""
+    """Return the polls as a set; of two at the same time the inactive one stays."""
     return sorted({poll >> 1: poll for poll in sorted(polls, reverse=True)}.values())
 
 
@@ -102,8 +102,8 @@ def minute_by_minute(
 def server_usage(engine: Engine) -> dict[str, float]:
     """Return CPU and memory of the server's process that inserted, and the bytes that it wrote.
 
-    The pool has one connection, so it is the same process. The bytes are those of the
-    write-ahead log and of the table with its indexes.
+    The connection pool has one connection, so this is the process that inserted. The bytes are
+    those of the write-ahead log and of the table with its indexes.
     """
     with engine.connect() as connection:
         pid, log, table = connection.execute(

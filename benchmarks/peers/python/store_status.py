@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 DAY = 24 * 3600 * 1_000_000
 SPAN = {"bulk": 7 * DAY, "live": DAY}
-"""The time whose polls are one entry of the state, in µs, by the shape of the records."""
+"""The time in µs whose polls are one entry of the state, by the shape of the records."""
 
 PACKED_HEAD = 38
 
 
 def read(value: bytes) -> tuple[str, array[int]]:
-    """Read the store and the polls of a record in either form: packed, as batches are, or JSON."""
+    """Read the store and the polls of a record, which is a packed batch or JSON."""
     if value[0] == 0xF8:
-        # rising, no instant twice
+        # they are sorted, and no two have the same time
         return value[2:PACKED_HEAD].decode(), array("q", value[PACKED_HEAD:])
     content = orjson.loads(value)
     return content["store_id"], array("q", union([], _polls_of(content)))
 
 
 def union(one: MutableSequence[int], other: MutableSequence[int]) -> MutableSequence[int]:
-    """Return all polls of both; at one instant inactive wins."""
+    """Return all polls of both; of two at the same time the inactive one stays."""
     if one and one[-1] >> 1 < other[0] >> 1:
         return one + other  # type: ignore[operator,no-any-return]  # two lists, or two arrays
     by_instant = {poll >> 1: poll for poll in sorted({*one, *other}, reverse=True)}

@@ -1,4 +1,4 @@
-"""Runs in the environment of requirements.lock: consume, store, dump. See README.md beside it."""
+"""Reads, stores and writes polls in the environment of requirements.lock; see README.md."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def main() -> None:
     """Run with the arguments BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY OUT."""
     bootstrap, shape, records, sample_every, output = sys.argv[1:]
     span = SPAN[shape]
-    began = 0.0
-    dumped: dict[str, MutableSequence[int]] = {}
+    started = 0.0
+    sample: dict[str, MutableSequence[int]] = {}
     group = f"quix-{uuid.uuid4()}"
     with TemporaryDirectory(prefix="store-uptime-quix-") as folder:
         app = Application(
@@ -39,8 +39,8 @@ def main() -> None:
         topic = app.topic("store-status", key_deserializer="str", value_deserializer="bytes")
 
         def merge_polls(value: bytes, state: State) -> None:
-            nonlocal began
-            began = began or time.perf_counter()
+            nonlocal started
+            started = started or time.perf_counter()
             store_id, packed = read(value)
             polls = packed.tolist()
             start = 0
@@ -55,19 +55,19 @@ def main() -> None:
                 if merged != stored:
                     state.set(str(bucket), merged)
                     if checked:
-                        dumped[f"{store_id}/{bucket}"] = merged
+                        sample[f"{store_id}/{bucket}"] = merged
                 start = end
 
         app.dataframe(topic).update(merge_polls, stateful=True)
         app.run(count=int(records), collect=False)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         cpu = time.process_time()
     admin = AdminClient(connection(bootstrap))
-    made = [name for name in admin.list_topics(timeout=10).topics if group in name]
-    for deleted in admin.delete_topics(made).values():
+    topics = [name for name in admin.list_topics(timeout=10).topics if group in name]
+    for deleted in admin.delete_topics(topics).values():
         deleted.result()
     stores: dict[str, list[int]] = {}
-    for name, polls in dumped.items():
+    for name, polls in sample.items():
         stores.setdefault(name.partition("/")[0], []).extend(polls)
     Path(output).write_text(json.dumps({"seconds": seconds, "cpu": cpu, "stores": stores}))
 

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import comparison
 from benchmarks.bench import Bench
-from benchmarks.comparison import Filled, Peer, per_poll, ratios, run_peer
+from benchmarks.comparison import Peer, TopicContent, per_poll, ratios, run_peer
 from benchmarks.errors import BenchmarkError, NotRunError
 from benchmarks.rotation import rotated
 from tests.fakes import SETTINGS
@@ -43,7 +43,7 @@ async def measured(root: Path) -> dict[str, float]:
     product = SimpleNamespace(settings=SETTINGS)
     bench = Bench(root / "workspace", print)
     bench.workspace.mkdir()
-    return await run_peer(bench, product, "floor", "live", Filled(records=7, polls=9))  # type: ignore[arg-type]
+    return await run_peer(bench, product, "floor", "live", TopicContent(records=7, polls=9))  # type: ignore[arg-type]
 
 
 async def test_a_peer_gets_its_job_and_returns_its_figures(root: Path) -> None:
@@ -111,9 +111,11 @@ def test_every_run_begins_with_another_system() -> None:
 
 
 def test_every_target_belongs_to_a_figure() -> None:
-    targets = {figure.name: figure.least for figure in comparison.LINE.figures if figure.least}
-    rates = {f"{shape}_ours_rate": rate for shape, rate in comparison.LEAST_RATES.items()}
-    assert targets == comparison.LEAST_RATIOS | rates
+    targets = {
+        figure.name: figure.target_min for figure in comparison.LINE.figures if figure.target_min
+    }
+    rates = {f"{shape}_ours_rate": rate for shape, rate in comparison.MIN_RATES.items()}
+    assert targets == comparison.MIN_RATIOS | rates
 
 
 def test_a_ratio_is_the_figure_of_a_peer_divided_by_ours_of_the_same_run() -> None:

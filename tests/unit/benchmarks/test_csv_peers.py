@@ -16,7 +16,7 @@ from benchmarks.bench import Bench
 from benchmarks.csv_figures import read_figures, require_equal
 from benchmarks.errors import BenchmarkError
 from benchmarks.inputs import Inputs
-from benchmarks.lines.csv_reports import OURS, TOOLS, Measured, compare, run_tool
+from benchmarks.lines.csv_reports import OURS, TOOLS, MeasuredWay, compare, run_tool
 from stream_app.domain.business_hours import WeeklyHours
 from stream_app.domain.polls import poll_set
 from stream_app.domain.report import csv_text
@@ -213,8 +213,8 @@ async def test_many_random_stores_have_the_domains_figures(
     assert await figures_of(tool, tmp_path, stores) == expected_sorted(stores)
 
 
-def measured(figures: dict[str, tuple[float, ...]], seconds: float = 1) -> Measured:
-    return Measured(seconds, 2.0, 100.0, 800.0, figures)
+def measured(figures: dict[str, tuple[float, ...]], seconds: float = 1) -> MeasuredWay:
+    return MeasuredWay(seconds, 2.0, 100.0, 800.0, figures)
 
 
 REPORT: dict[str, tuple[float, ...]] = {

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.disk import folder_bytes, topic_bytes
 from benchmarks.inputs import DATA, make_inputs, store_ids
-from benchmarks.lines.kafka_pings import Acknowledged, visible_delays
+from benchmarks.lines.kafka_pings import AcknowledgedRecord, visible_delays
 from benchmarks.lines.write_cost import write_cost
 from benchmarks.pings import (
     BATCH,
@@ -113,10 +113,10 @@ def test_a_record_is_visible_with_the_first_watermark_past_it() -> None:
         Advance(12, partition_0, 3),
     ]
     acknowledged = [
-        Acknowledged(9.5, partition_0, 0),
-        Acknowledged(9.5, partition_0, 1),
-        Acknowledged(11.0, partition_0, 2),
-        Acknowledged(9.5, partition_1, 6),  # acknowledged after its watermark was read
+        AcknowledgedRecord(9.5, partition_0, 0),
+        AcknowledgedRecord(9.5, partition_0, 1),
+        AcknowledgedRecord(11.0, partition_0, 2),
+        AcknowledgedRecord(9.5, partition_1, 6),  # acknowledged after its watermark was read
     ]
     assert visible_delays(acknowledged, advances) == [0.5, 2.5, 1.0, 0.0]
 

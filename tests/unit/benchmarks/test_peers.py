@@ -25,10 +25,10 @@ def a_job(output: Path = Path("unused")) -> Job:
 def expected_polls(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     expected_polls = {STORE: [2, 5, 9]}
 
-    async def expected(_: Job) -> dict[str, list[int]]:
+    async def sampled_polls(_: Job) -> dict[str, list[int]]:
         return expected_polls
 
-    monkeypatch.setattr(module, "expected", expected)
+    monkeypatch.setattr(module, "sampled_polls", sampled_polls)
     return expected_polls
 
 
@@ -61,8 +61,8 @@ def test_a_check_without_a_store_fails(expected_polls: dict[str, list[int]]) -> 
 
 def test_a_run_writes_its_figures_or_the_reason_why_it_cannot_run(tmp_path: Path) -> None:
     done, missing = a_job(tmp_path / "done.json"), a_job(tmp_path / "missing.json")
-    done.done(1.5, 121, cpu=1.25)
-    missing.not_run("apt install it")
+    done.write_figures(1.5, 121, cpu=1.25)
+    missing.write_not_run("apt install it")
 
     def written(name: str) -> Any:
         return json.loads((tmp_path / name).read_text())

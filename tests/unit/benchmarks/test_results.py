@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Bench
 
-FIGURES = (Figure("seconds", "how long", "s", most=2), Figure("rate", "how much", "polls/s"))
+FIGURES = (Figure("seconds", "how long", "s", target_max=2), Figure("rate", "how much", "polls/s"))
 
 
 async def nothing(_bench: Bench) -> Mapping[str, float]:
@@ -60,10 +60,10 @@ def test_a_line_that_was_not_measured_is_a_row_with_its_reason() -> None:
 @pytest.mark.parametrize(
     ("figure", "value", "met"),
     [
-        (Figure("a", "a", "s", most=2), 2, True),
-        (Figure("a", "a", "s", most=2), 2.1, False),
-        (Figure("a", "a", "/s", least=10), 10, True),
-        (Figure("a", "a", "/s", least=10), 9, False),
+        (Figure("a", "a", "s", target_max=2), 2, True),
+        (Figure("a", "a", "s", target_max=2), 2.1, False),
+        (Figure("a", "a", "/s", target_min=10), 10, True),
+        (Figure("a", "a", "/s", target_min=10), 9, False),
         (Figure("a", "a", "s"), 9, None),
     ],
 )

@@ -28,7 +28,7 @@ async def fails_the_second_time(bench: Bench) -> Mapping[str, float]:
 
 
 async def fails_in_part(bench: Bench) -> Mapping[str, float]:
-    bench.problem("a peer failed")
+    bench.add_problem("a peer failed")
     return {"run": bench.run}
 
 
@@ -39,7 +39,7 @@ async def test_every_line_is_measured_and_stored_even_if_others_fail(
         Line("second-fails", "", FIGURES, fails_the_second_time),
         Line("part-fails", "", FIGURES, fails_in_part),
         Line("well", "a title", FIGURES, numbered),
-        Line("once", "", FIGURES, numbered, most_runs=1),
+        Line("once", "", FIGURES, numbered, max_runs=1),
     ]
     printed: list[str] = []
     measured = await run_lines(lines, runs=2, results=tmp_path, say=printed.append)

@@ -10,11 +10,11 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** What a peer leaves for its caller, and how it logs in to the broker. */
+/** Measures a peer and writes its result; has the settings of its login to the broker. */
 final class Outcome {
     private Outcome() {}
 
-    /** Settings of a Kafka client, with the login of the environment. */
+    /** Returns the settings of a Kafka client that log in as the environment says. */
     static Map<String, String> login() {
         String password = System.getenv("STORE_UPTIME_KAFKA_SASL_PASSWORD");
         if (password == null || password.isEmpty()) {
@@ -29,12 +29,12 @@ final class Outcome {
                         + "\" password=\"" + password + "\";");
     }
 
-    /** CPU seconds of this process so far. */
+    /** Returns the CPU seconds of this process so far. */
     static double cpuSeconds() {
         return ProcessHandle.current().info().totalCpuDuration().orElse(Duration.ZERO).toMillis() / 1e3;
     }
 
-    /** Bytes that this process has given to the disk so far. */
+    /** Returns the bytes that this process has written to the disk so far. */
     static long writtenBytes() {
         try (Stream<String> lines = Files.lines(Path.of("/proc/self/io"))) {
             return lines.filter(line -> line.startsWith("write_bytes: "))

@@ -18,7 +18,7 @@ record Polls(String store, long[] polls) {
     private static final byte PACKED = (byte) 0xf8;
     private static final int PACKED_HEAD = 38;
 
-    /** Whether a store is in the sample that is checked: as is_checked in job.py. */
+    /** Returns true if a store is in the sample that is checked, as is_checked in job.py. */
     static boolean isChecked(String store, int every) {
         CRC32 checksum = new CRC32();
         checksum.update(store.getBytes(StandardCharsets.US_ASCII));
@@ -71,12 +71,12 @@ record Polls(String store, long[] polls) {
             long micros = instant.getEpochSecond() * 1_000_000 + instant.getNano() / 1000;
             return new Polls(store, new long[] {micros << 1 | (status.equals("active") ? 1 : 0)});
         }
-        long[] told = Arrays.copyOf(polls, count);
-        Arrays.sort(told);
-        return new Polls(store, told);
+        long[] sorted = Arrays.copyOf(polls, count);
+        Arrays.sort(sorted);
+        return new Polls(store, sorted);
     }
 
-    /** The end of the polls from start on that lie in the same span of time. */
+    /** Returns the end of the polls that are in the same span of time as the one at start. */
     static int endOfSpan(long[] polls, int start, long span) {
         long number = (polls[start] >> 1) / span;
         int end = start;
@@ -92,14 +92,14 @@ record Polls(String store, long[] polls) {
         if (one.length > 0 && one[one.length - 1] >> 1 >= other[start] >> 1) {
             Arrays.sort(all);
         }
-        int kept = 0;
+        int size = 0;
         for (long poll : all) {
-            // of two polls at one instant the inactive one sorts first, and stays
-            if (kept == 0 || all[kept - 1] >> 1 != poll >> 1) {
-                all[kept++] = poll;
+            // of two polls at the same time the inactive one sorts first, and stays
+            if (size == 0 || all[size - 1] >> 1 != poll >> 1) {
+                all[size++] = poll;
             }
         }
-        return Arrays.copyOf(all, kept);
+        return Arrays.copyOf(all, size);
     }
 
     static long[] longs(byte[] bytes) {

@@ -45,8 +45,8 @@ import org.apache.flink.util.Collector;
 public final class Peer {
     private static final long DAY = 24L * 3600 * 1_000_000;
 
-    // the tasks run in this process: what they count and sample is here
-    private static final AtomicLong BEGAN = new AtomicLong();
+    // the tasks run in this process, and share these counts and samples
+    private static final AtomicLong STARTED = new AtomicLong();
     private static final AtomicLong WRITTEN = new AtomicLong();
     private static final AtomicLong LEFT = new AtomicLong();
     private static final CountDownLatch DONE = new CountDownLatch(1);
@@ -58,9 +58,9 @@ public final class Peer {
     private static final class Parser implements DeserializationSchema<Tuple2<String, long[]>> {
         @Override
         public Tuple2<String, long[]> deserialize(byte[] value) {
-            if (BEGAN.get() == 0) {
-                BEGAN.set(System.nanoTime());
-                // from here on: the JVM has unpacked its native libraries
+            if (STARTED.get() == 0) {
+                STARTED.set(System.nanoTime());
+                // not from the start, when the JVM unpacks its native libraries
                 WRITTEN.set(Outcome.writtenBytes());
             }
             Polls polls = Polls.read(value);
@@ -78,12 +78,12 @@ public final class Peer {
         }
     }
 
-    private static final class Keep extends KeyedProcessFunction<String, Tuple2<String, long[]>, Long> {
+    private static final class PollMerger extends KeyedProcessFunction<String, Tuple2<String, long[]>, Long> {
         private final long span;
         private final int sampleEvery;
         private transient MapState<Long, long[]> state;
 
-        Keep(long span, int sampleEvery) {
+        PollMerger(long span, int sampleEvery) {
             this.span = span;
             this.sampleEvery = sampleEvery;
         }
@@ -95,9 +95,9 @@ public final class Peer {
         }
 
         @Override
-        public void processElement(Tuple2<String, long[]> told, Context context, Collector<Long> out) throws Exception {
-            long[] polls = told.f1;
-            boolean sampled = Polls.isChecked(told.f0, sampleEvery);
+        public void processElement(Tuple2<String, long[]> batch, Context context, Collector<Long> out) throws Exception {
+            long[] polls = batch.f1;
+            boolean sampled = Polls.isChecked(batch.f0, sampleEvery);
             int start = 0;
             while (start < polls.length) {
                 long bucket = (polls[start] >> 1) / span;
@@ -107,7 +107,7 @@ public final class Peer {
                 if (stored == null || !Arrays.equals(stored, merged)) {
                     state.put(bucket, merged);
                     if (sampled) {
-                        SAMPLE.computeIfAbsent(told.f0, store -> new TreeMap<>()).put(bucket, merged);
+                        SAMPLE.computeIfAbsent(batch.f0, store -> new TreeMap<>()).put(bucket, merged);
                     }
                 }
                 start = end;
@@ -119,12 +119,12 @@ public final class Peer {
     }
 
     /** BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY APPLICATION FOLDER OUT. */
-    public static void main(String[] told) throws Exception {
-        LEFT.set(Long.parseLong(told[2]));
+    public static void main(String[] arguments) throws Exception {
+        LEFT.set(Long.parseLong(arguments[2]));
         Configuration configuration = new Configuration();
         configuration.set(StateBackendOptions.STATE_BACKEND, "rocksdb");
         configuration.set(CheckpointingOptions.INCREMENTAL_CHECKPOINTS, true);
-        configuration.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, Path.of(told[5]).toUri().toString());
+        configuration.set(CheckpointingOptions.CHECKPOINTS_DIRECTORY, Path.of(arguments[5]).toUri().toString());
         configuration.set(CheckpointingOptions.CHECKPOINTING_INTERVAL, Duration.ofSeconds(5));
         configuration.set(CheckpointingOptions.CHECKPOINTING_CONSISTENCY_MODE, CheckpointingMode.EXACTLY_ONCE);
         configuration.set(PipelineOptions.OBJECT_REUSE, true);
@@ -138,10 +138,10 @@ public final class Peer {
         login.putAll(Outcome.login());
         DataStream<Tuple2<String, long[]>> records = environment.fromSource(
                 KafkaSource.<Tuple2<String, long[]>>builder()
-                        .setBootstrapServers(told[0])
+                        .setBootstrapServers(arguments[0])
                         .setProperties(login)
                         .setTopics("store-status")
-                        .setGroupId(told[4])
+                        .setGroupId(arguments[4])
                         .setStartingOffsets(OffsetsInitializer.earliest())
                         .setValueOnlyDeserializer(new Parser())
                         .build(),
@@ -149,7 +149,7 @@ public final class Peer {
                 "store-status");
         // one task: a record is not serialised between the source and the state
         DataStreamUtils.reinterpretAsKeyedStream(records, record -> record.f0, Types.STRING)
-                .process(new Keep(told[1].equals("bulk") ? 7 * DAY : DAY, Integer.parseInt(told[3])))
+                .process(new PollMerger(arguments[1].equals("bulk") ? 7 * DAY : DAY, Integer.parseInt(arguments[3])))
                 .returns(Types.LONG)
                 .sinkTo(new DiscardingSink<>());
         JobGraph job = environment.getStreamGraph().getJobGraph();
@@ -161,9 +161,9 @@ public final class Peer {
         cluster.start();
         cluster.submitJob(job).get();
         DONE.await();
-        // done is what a checkpoint holds
+        // polls count as stored when a checkpoint has them
         cluster.triggerCheckpoint(job.getJobID(), CheckpointType.CONFIGURED).get();
-        double seconds = (System.nanoTime() - BEGAN.get()) / 1e9;
+        double seconds = (System.nanoTime() - STARTED.get()) / 1e9;
         double cpu = Outcome.cpuSeconds();
         long written = Outcome.writtenBytes() - WRITTEN.get();
         cluster.cancelJob(job.getJobID()).get();
@@ -173,7 +173,7 @@ public final class Peer {
             List<Long> polls = sample.computeIfAbsent(store, name -> new ArrayList<>());
             buckets.values().forEach(bucket -> Arrays.stream(bucket).forEach(polls::add));
         });
-        Outcome.write(Path.of(told[6]), seconds, cpu, written, sample);
+        Outcome.write(Path.of(arguments[6]), seconds, cpu, written, sample);
         System.exit(0);
     }
 }

@@ -30,17 +30,17 @@ public final class Peer {
 
     private Peer() {}
 
-    private static final class Keep implements Processor<byte[], byte[], Void, Void> {
+    private static final class PollMerger implements Processor<byte[], byte[], Void, Void> {
         private final long span;
-        private final AtomicLong began;
+        private final AtomicLong started;
         private final AtomicLong written;
         private final AtomicLong left;
         private final CountDownLatch done;
         private KeyValueStore<String, byte[]> state;
 
-        Keep(long span, AtomicLong began, AtomicLong written, AtomicLong left, CountDownLatch done) {
+        PollMerger(long span, AtomicLong started, AtomicLong written, AtomicLong left, CountDownLatch done) {
             this.span = span;
-            this.began = began;
+            this.started = started;
             this.written = written;
             this.left = left;
             this.done = done;
@@ -53,21 +53,21 @@ public final class Peer {
 
         @Override
         public void process(Record<byte[], byte[]> record) {
-            if (began.get() == 0) {
-                began.set(System.nanoTime());
-                // from here on: the JVM has unpacked its native libraries
+            if (started.get() == 0) {
+                started.set(System.nanoTime());
+                // not from the start, when the JVM unpacks its native libraries
                 written.set(Outcome.writtenBytes());
             }
-            Polls told = Polls.read(record.value());
-            long[] polls = told.polls();
+            Polls batch = Polls.read(record.value());
+            long[] polls = batch.polls();
             int start = 0;
             while (start < polls.length) {
                 long bucket = (polls[start] >> 1) / span;
                 int end = Polls.endOfSpan(polls, start, span);
-                String key = told.store() + "/" + bucket;
-                long[] there = Polls.longs(state.get(key));
-                long[] merged = Polls.union(there, polls, start, end);
-                if (!Arrays.equals(there, merged)) {
+                String key = batch.store() + "/" + bucket;
+                long[] stored = Polls.longs(state.get(key));
+                long[] merged = Polls.union(stored, polls, start, end);
+                if (!Arrays.equals(stored, merged)) {
                     state.put(key, Polls.bytes(merged));
                 }
                 start = end;
@@ -79,45 +79,45 @@ public final class Peer {
     }
 
     /** BOOTSTRAP SHAPE RECORDS SAMPLE_EVERY APPLICATION FOLDER OUT GUARANTEE. */
-    public static void main(String[] told) throws Exception {
-        long span = told[1].equals("bulk") ? 7 * DAY : DAY;
-        AtomicLong began = new AtomicLong();
+    public static void main(String[] arguments) throws Exception {
+        long span = arguments[1].equals("bulk") ? 7 * DAY : DAY;
+        AtomicLong started = new AtomicLong();
         AtomicLong written = new AtomicLong();
-        AtomicLong left = new AtomicLong(Long.parseLong(told[2]));
+        AtomicLong left = new AtomicLong(Long.parseLong(arguments[2]));
         CountDownLatch done = new CountDownLatch(1);
         Properties settings = new Properties();
-        settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, told[0]);
+        settings.put(StreamsConfig.BOOTSTRAP_SERVERS_CONFIG, arguments[0]);
         settings.putAll(Outcome.login());
-        settings.put(StreamsConfig.APPLICATION_ID_CONFIG, told[4]);
-        settings.put(StreamsConfig.STATE_DIR_CONFIG, told[5]);
+        settings.put(StreamsConfig.APPLICATION_ID_CONFIG, arguments[4]);
+        settings.put(StreamsConfig.STATE_DIR_CONFIG, arguments[5]);
         settings.put(StreamsConfig.NUM_STREAM_THREADS_CONFIG, 1);
-        settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, told[7]);
+        settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, arguments[7]);
         settings.put("auto.offset.reset", "earliest");
         settings.put("producer.linger.ms", 20);
         settings.put("producer.batch.size", 262_144);
         Topology topology = new Topology();
         topology.addSource("source", Serdes.ByteArray().deserializer(), Serdes.ByteArray().deserializer(), "store-status");
-        topology.addProcessor("keep", () -> new Keep(span, began, written, left, done), "source");
+        topology.addProcessor("merge", () -> new PollMerger(span, started, written, left, done), "source");
         topology.addStateStore(
                 Stores.keyValueStoreBuilder(
                                 Stores.persistentKeyValueStore(POLLS), Serdes.String(), Serdes.ByteArray())
                         .withCachingEnabled(),
-                "keep");
+                "merge");
         KafkaStreams streams = new KafkaStreams(topology, settings);
         streams.start();
         done.await();
-        // the state as it is, before closing flushes the cache to the store and to the changelog
-        Map<String, List<Long>> sample = sample(streams, Integer.parseInt(told[3]));
+        // the state with its cache, before `close` flushes it to the store and to the changelog
+        Map<String, List<Long>> sample = sample(streams, Integer.parseInt(arguments[3]));
         streams.close(Duration.ofSeconds(60));
-        double seconds = (System.nanoTime() - began.get()) / 1e9;
+        double seconds = (System.nanoTime() - started.get()) / 1e9;
         double cpu = Outcome.cpuSeconds();
         long bytes = Outcome.writtenBytes() - written.get();
         streams.cleanUp();
-        Outcome.write(Path.of(told[6]), seconds, cpu, bytes, sample);
+        Outcome.write(Path.of(arguments[6]), seconds, cpu, bytes, sample);
     }
 
     private static Map<String, List<Long>> sample(KafkaStreams streams, int every) {
-        Map<String, List<Long>> found = new TreeMap<>();
+        Map<String, List<Long>> polls = new TreeMap<>();
         var store = streams.store(
                 StoreQueryParameters.fromNameAndType(POLLS, QueryableStoreTypes.<String, byte[]>keyValueStore()));
         try (KeyValueIterator<String, byte[]> all = store.all()) {
@@ -126,11 +126,11 @@ public final class Peer {
                 String name = entry.key.substring(0, entry.key.indexOf('/'));
                 if (Polls.isChecked(name, every)) {
                     for (long poll : Polls.longs(entry.value)) {
-                        found.computeIfAbsent(name, key -> new ArrayList<>()).add(poll);
+                        polls.computeIfAbsent(name, key -> new ArrayList<>()).add(poll);
                     }
                 }
             }
         }
-        return found;
+        return polls;
     }
 }
