@@ -151,7 +151,7 @@ class FleetPages:
     def _slice(
         self, scan: _Scan, skip: int, limit: int
     ) -> tuple[int, list[str], tuple[Any, ...] | None]:
-        """Look at the next SLICE_STORES stores of a scan.
+        """Read the next SLICE_STORES stores of a scan.
 
         Returns:
             how many of them match; the ids of at most `limit` matches after the first `skip`; and

@@ -50,7 +50,7 @@ _SHOWN: Final = 200
 
 
 def raise_descriptor_limit() -> int:
-    """Let this process open as many files as it may, within reason; return the number."""
+    """Raise the limit of open files to `MAX_DESCRIPTORS` if possible; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < target:

@@ -180,7 +180,7 @@ class StoreStates:
         return stores * self._stride + (instants - self._first)
 
     def _windows(self, stores: Integers, edges: Integers) -> Windows:
-        """Look the edges of windows up, once for all units."""
+        """Find the change and the open interval at each edge of windows, once for all units."""
         changes = self._change_keys.searchsorted(self._keys(stores, edges), side="right") - 1
         return Windows(edges, changes, self._opened.find(self._schedules[stores], edges))
 

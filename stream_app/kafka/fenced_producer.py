@@ -103,7 +103,7 @@ class FencedProducer:
             await stop(self._producer, self._batches and self._batches.flush)
 
     async def claim(self, partitions: Iterable[int]) -> None:
-        """Take the right to write partitions; it counts from the first record sent after it.
+        """Become the only writer of partitions, from the first record on that is sent after this.
 
         Raises:
             BrokerUnavailableError: the broker did not answer in time.

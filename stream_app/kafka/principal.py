@@ -12,7 +12,7 @@ GUIDE: Final = "docs/how-to/cluster.md"
 
 
 def principal(settings: Settings) -> str:
-    """Say as whom a process with these settings logs in."""
+    """Return who a process with these settings is to the brokers, in words."""
     if settings.kafka_sasl_username:
         return f"user {settings.kafka_sasl_username}"
     if settings.kafka_tls_cert_file is not None:

@@ -260,6 +260,6 @@ class SafePartitionRecords(fetcher.PartitionRecords):
 
 
 def install() -> None:
-    """Let all consumers of this process, those of Faust too, read in this way."""
+    """Make all consumers of this process read in this way, those of Faust too."""
     fetcher.MemoryRecords = FetchedBatches
     fetcher.PartitionRecords = SafePartitionRecords

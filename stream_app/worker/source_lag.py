@@ -56,11 +56,11 @@ class SourceLags:
         self._append_times: dict[TopicPartition, tuple[int, int]] = {}
 
     def lags(self) -> Mapping[TopicPartition, SourceLag]:
-        """Return the lags that were looked up last; none where the broker did not answer."""
+        """Return the lags that were read last; none if the broker did not answer."""
         return self._lags
 
     async def update(self) -> None:
-        """Look the lags up; where the broker does not answer in time there are none."""
+        """Read the lags again; if the broker does not answer in time, there are none."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 lags = await self._look_up()

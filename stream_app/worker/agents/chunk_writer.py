@@ -156,7 +156,7 @@ class ChunkWriter:
         together, left = polls_of_columns(records, is_well_dated, accepts)
         one_by_one = [records[index] for index in left]
         if any(may_remove_polls(record.value) for record in one_by_one):
-            # which polls a removal takes back depends on the order
+            # the order decides which polls come before a removal
             return [], records
         return together, one_by_one
 
@@ -243,7 +243,7 @@ class ChunkWriter:
             revision = Revision.of(record).superseding(current)
             if revision is None:
                 continue
-            # written also where the content is the same, and where there was nothing to take back:
+            # written also if the content is the same, and if there was nothing to remove:
             # an older record must find it
             if content is not None and self._exceeds_max_stores(record, store_id, store, result):
                 continue
@@ -269,7 +269,7 @@ class ChunkWriter:
     def _remove_polls(
         self, store_id: str, record: Any, result: ChunkResult, stores: dict[str, PollsOfRecords]
     ) -> None:
-        """Take back all polls of a store that came before a record."""
+        """Remove all polls of a store that came before a record."""
         store, owned = store_key(store_id), result.owned
         if self._belongs_elsewhere(record, store_id, store, result):
             return

@@ -38,7 +38,7 @@ class FactsDatabases:
         self._databases: dict[int, FactsDatabase] = {}
 
     async def start(self) -> None:
-        """Open what is there, to know how far each database is."""
+        """Open the databases on disk, to know their checkpoints."""
         for folder in self._worker_folder.glob(_EARLIER_DATABASES):
             log.info("%s is of an earlier version: it is removed, and read back once", folder)
             shutil.rmtree(folder, ignore_errors=True)

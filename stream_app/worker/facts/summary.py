@@ -65,7 +65,7 @@ class PartitionSummary:
 
 
 async def summarize(database: FactsDatabase) -> PartitionSummary:
-    """Look at all facts of a database.
+    """Summarize all facts of a database.
 
     Raises:
         TableError: the database cannot be read to its end.
