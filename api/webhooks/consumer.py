@@ -118,7 +118,7 @@ class WebhookConsumer(ConsumerRebalanceListener):  # type: ignore[misc]  # aioka
         self._resuming_task.start()
 
     async def stop(self) -> None:
-        """Cancel what runs, commit what is complete, and leave the group."""
+        """Cancel the running webhooks, commit the complete ones, and leave the group."""
         await self._reading_task.stop()
         await self._resuming_task.stop()
         await self._disconnect()

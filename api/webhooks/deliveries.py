@@ -66,7 +66,7 @@ class WebhookDeliveries:
         await self._consumer.start()
 
     async def stop(self) -> None:
-        """Cancel what is in flight: another process delivers it, or this one after a restart."""
+        """Cancel the deliveries in flight: the next owner of their partitions repeats them."""
         if self._consumer is not None:
             await self._consumer.stop()
         if self._client is not None:

@@ -175,7 +175,7 @@ def _instants(
     good = np.ones(time.shape[1], np.bool_)
     for place, character in _PUNCTUATION:
         good &= time[place] == character
-    # what is below a zero wraps around
+    # characters below a zero wrap around to large numbers
     digits = time[list(_DIGITS)] - ord("0")
     good &= (digits <= 9).all(axis=0)
     century, year, month, day, hour, minute, second = _pairs(digits)

@@ -221,8 +221,8 @@ class AppliedOffsets:
         """
         waited, end_offsets = await self._wait_for_now()
         if waited:
-            # A record on a wrong partition is passed on to the right one and applied there:
-            # what was passed on while we waited may lie beyond the end offsets that were read
+            # A record on a wrong partition is forwarded to the right one and applied there. Records
+            # that were forwarded while we waited may lie beyond the end offsets that were read
             # first.
             _, end_offsets = await self._wait_for_now()
         return end_offsets

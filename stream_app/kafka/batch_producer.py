@@ -164,19 +164,19 @@ class BatchProducer:
             await queue.capacity.wait()
 
     async def flush(self) -> None:
-        """Wait until everything that was added is with the broker, or has failed."""
+        """Wait until the broker has all records, or they have failed."""
         self.start_all()
         while tasks := [queue.task for queue in self._queues.values() if queue.task is not None]:
             await asyncio.wait(tasks)
 
     async def flush_partition(self, topic: str, partition: int) -> None:
-        """Wait until what was added for one partition is with the broker, or has failed."""
+        """Wait until the broker has all records of one partition, or they have failed."""
         while (queue := self._queues.get((topic, partition))) is not None:
             task = queue.task or self._start(queue)
             await asyncio.wait([task])
 
     def start_all(self) -> None:
-        """Hand over what has been gathered, without waiting for more."""
+        """Hand the gathered records over, without waiting for more."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -98,7 +98,7 @@ class FencedProducer:
         self._batches = BatchProducer(self._producer, linger=self._linger)
 
     async def stop(self) -> None:
-        """Send what is waiting, as far as the broker takes it soon, and disconnect."""
+        """Send the waiting records, unless the broker takes too long, and disconnect."""
         if self._producer is not None:
             await stop(self._producer, self._batches and self._batches.flush)
 

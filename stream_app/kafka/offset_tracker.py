@@ -150,7 +150,7 @@ class ResumableOffsetTracker(OffsetTracker):
                 count > MAX_METADATA_OFFSETS
                 or length + _length(gap, times + 1) > MAX_METADATA_CHARACTERS
             ):
-                # what is completed beyond this one comes again
+                # completed records beyond this one are read again
                 end = offset
                 break
             times += 1

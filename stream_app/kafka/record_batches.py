@@ -199,7 +199,7 @@ def has_batch(data: bytes) -> bool:
 
 
 def raw_batches(data: bytes) -> Iterator[RawBatch]:
-    """Yield the complete batches in what was fetched of a partition; see `read_batches`."""
+    """Yield the complete batches in the fetched data of a partition; see `read_batches`."""
     view = memoryview(data)
     at = 0
     while at + _LENGTH.size <= len(view):

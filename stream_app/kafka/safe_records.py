@@ -171,7 +171,7 @@ class ConsumerRecord(NamedTuple):
 
 
 class SafePartitionRecords(fetcher.PartitionRecords):
-    """The records in what was fetched, one after the other, for aiokafka's consumer."""
+    """The records in the fetched data, one after the other, for aiokafka's consumer."""
 
     next_fetch_offset: int
 
@@ -182,7 +182,7 @@ class SafePartitionRecords(fetcher.PartitionRecords):
     def _unpack_records(self) -> Iterator[Any]:
         for batch in raw_batches(self._records.data):
             if _turn.is_over:
-                # to aiokafka this is the end of what was fetched: it fetches the rest again
+                # to aiokafka this is the end of the fetched data: it fetches the rest again
                 return
             if not self._is_left_out(batch):
                 yield from self._records_in(batch)

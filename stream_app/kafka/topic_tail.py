@@ -157,7 +157,7 @@ class TopicTail:
                 for record in readable(records):
                     self._handle_record(record)
         except Exception:
-            # what was fetched and not handled comes again
+            # records that were fetched and not handled are fetched again
             for partition, offset in self._next_offsets.items():
                 self._consumer.seek(partition, offset)
             raise

@@ -105,7 +105,7 @@ class TopicWatch:
             self._admin = None
 
     async def ask(self) -> None:
-        """Ask once, and say what is new.
+        """Ask once, and log the changes.
 
         Raises:
             KafkaError: the broker did not answer.

@@ -141,7 +141,7 @@ class UptimeApp(faust.App):
         self.parts.assignment.on_streams_ready()
 
     async def _on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Start to claim and restore what is assigned."""
+        """Start to claim and restore the assigned partitions."""
         if not self.should_stop:
             self.parts.assignment.attach(self.consumer, self.on_fatal_error)
             await self.parts.assignment.on_assigned(assigned)
@@ -339,7 +339,7 @@ def end_on_replaced(
         if before is None:
             set_topic_id(topic, topic_id)
         elif topic in _CONSUMED:
-            # what is in flight, and all our offsets, belong to a topic that is gone
+            # the records in flight and all our offsets belong to a topic that no longer exists
             on_fatal_error(
                 TopicReplacedError(
                     f"topic {topic} was deleted and made anew: a worker that starts now reads it "

@@ -306,7 +306,7 @@ class OwnedPartitions:
             self._last_positions = now
             self.write_positions(self._owned.values())
         await self._publish_watermarks(heartbeat=heartbeat)
-        # a step that fails leaves a heartbeat due: what it was to publish is in that
+        # if this step fails, a heartbeat is due: it publishes the watermarks of this step too
         self._last_heartbeat = now if heartbeat else last_heartbeat
 
     async def _wait_for_work(self) -> None:

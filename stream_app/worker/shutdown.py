@@ -18,7 +18,7 @@ CRASH_SECONDS: Final = 5.0
 """Seconds that a worker with a fatal error has to leave the group and to close its databases."""
 
 STOP_SECONDS: Final = 25.0
-"""Seconds that a worker has which is asked to stop: it also commits what is in flight."""
+"""Seconds that a worker has to stop when it is asked to: it also commits the records in flight."""
 
 _LIBRARIES: Final = ("aiokafka", "asyncio", "faust", "mode")
 """Libraries that log nothing more once the cause is logged: they would log its effects."""

@@ -103,7 +103,7 @@ class Ingest:
         return futures
 
     def _record(self, result: ChunkResult) -> None:
-        """Record what is applied: it is visible from here on, before anything is waited for."""
+        """Record the applied changes, so that they are visible before anything is waited for."""
         owned = result.owned
         removed = self._latest_polls.remove(owned.number, result.stores_without_polls)
         self._latest_polls.record_polls(owned.number, result.latest)

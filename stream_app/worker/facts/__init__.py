@@ -1,1 +1,1 @@
-"""The facts table: what is known of every store, in RocksDB, restored from its changelog."""
+"""The facts table: the facts of every store, in RocksDB, restored from its changelog."""

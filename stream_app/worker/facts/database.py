@@ -234,7 +234,7 @@ class FactsDatabase:
         try:
             rocks.close()
         except Exception as error:  # noqa: BLE001  rocksdict raises plain Exception
-            # what it could not write out is in the changelog, and read back
+            # values that it could not write are in the changelog, and are read back
             log.warning("the database of partition %d cannot be closed: %s", self.partition, error)
 
     def failed(self, error: Exception) -> TableError:
@@ -346,5 +346,5 @@ def _options() -> Options:
 
 
 def _is_damage(error: Exception) -> bool:
-    """Return whether a database says that its files are not what they were."""
+    """Return whether an error of a database says that its files have been damaged."""
     return str(error).startswith(("Corruption", "IO error: No such file"))

@@ -257,7 +257,7 @@ class Restorer:
         return self._records + self._empty_offsets == end - start
 
     def _apply(self, fetched: FetchedLog, end: int) -> None:
-        """Write what was fetched, up to `end`, and the checkpoint that it reaches."""
+        """Write the fetched records below `end`, and the checkpoint that they reach."""
         checkpoint = self._database.checkpoint
         position = checkpoint.next_offset
         entries: dict[bytes, bytes | None] = {}

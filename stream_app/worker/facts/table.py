@@ -117,7 +117,7 @@ class OpenPartition:
         """
         if self._closed:
             raise self._revoked_error()
-        # of the same moment as the database: what is acknowledged later leaves the overlay
+        # a copy of this moment, as the database is read: acknowledged values leave the overlay
         overlay = self._overlay.copy()
         for store, values in self._database.scan_stores(stores, suffixes):
             if overlay:
@@ -228,7 +228,7 @@ class FactsTable:
         await self.producer.start()
 
     async def stop(self) -> None:
-        """Send what is waiting and disconnect."""
+        """Send the waiting records and disconnect."""
         await self.producer.stop()
 
     def open(
