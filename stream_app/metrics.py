@@ -19,9 +19,9 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from stream_app import __version__
 from stream_app.contracts.topics import ALL_TOPICS
 from stream_app.periodic import PeriodicTask
+from stream_app.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

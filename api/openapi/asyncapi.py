@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from api.openapi.json_schema import Schemas
 from api.openapi.openapi import TITLE
-from stream_app import __version__
 from stream_app.contracts.topic_records import RECORD_MODELS
 from stream_app.contracts.topics import ALL_TOPICS, CONSUMED_TOPICS
+from stream_app.version import __version__
 
 if TYPE_CHECKING:
     from stream_app.contracts.topics import TopicSpec

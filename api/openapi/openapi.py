@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from api.http.host_and_origin import SAFE_METHODS
 from api.openapi.json_schema import Schemas
 from api.openapi.operation import BAD_QUERY, BAD_QUERY_TEXT, FAILURE, FOREIGN, operations_of
-from stream_app import __version__
+from stream_app.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

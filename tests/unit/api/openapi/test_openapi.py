@@ -23,10 +23,10 @@ from api.public.status import PublicStatus
 from api.reports.representations import MEDIA
 from api.reports.schemas import MAX_BODY_BYTES, MAX_STORES_BYTES
 from api.stores.schemas import MAX_HOURS_BYTES, MAX_PAGE_STORES, MAX_TIMEZONE_BYTES, PAGE_STORES
-from stream_app import __version__
 from stream_app.contracts.report_requests import MAX_STORES_NAMED, FleetRequest, ReportRequest
 from stream_app.domain.report_spec import ReportSpec
 from stream_app.errors import BrokerUnavailableError
+from stream_app.version import __version__
 from tests.conformance import load_description
 from tests.fakes import SETTINGS, FakeGateway, report_state
 from tests.live_server import served
