@@ -1,6 +1,6 @@
-"""Makes the input files: generated polls, the same on every machine, and published hours and zones.
+"""Makes the input files: generated polls, the same on every machine, and published facts.
 
-If more stores are needed than were published, others are made up with hours and zones of those.
+If more stores are needed than were published, others get the hours and timezones of those.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measures the computation of reports alone: a week of polls, the published hours and zones."""
+"""Measures the computation of reports alone: a week of polls, the published hours and timezones."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _figures() -> Iterator[Figure]:
 
 LINE: Final = Line(
     name="csv-reports",
-    title="1.9 M polls, hours and zones as CSV to the report of all 4,559 stores",
+    title="1.9 M polls, hours and timezones as CSV to the report of all 4,559 stores",
     figures=tuple(_figures()),
     measure=measure,
 )

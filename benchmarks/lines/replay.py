@@ -54,7 +54,7 @@ async def measure_replay(bench: Bench, inputs: Inputs) -> dict[str, float]:
 
 LINE: Final = Line(
     name="replay",
-    title="replay of 1.9 M polls of 4,559 stores, all hours and zones",
+    title="replay of 1.9 M polls of 4,559 stores, all hours and timezones",
     figures=(
         Figure("visible", "from the start until all is visible", "s", target_max=1.5),
         Figure("command", "the command alone", "s"),
