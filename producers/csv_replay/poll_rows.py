@@ -8,6 +8,9 @@ accepts them or raises the reason. So all give the same result.
 
 from __future__ import annotations
 
+import threading
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -27,16 +30,20 @@ from stream_app.domain.timestamps import (
     format_instant,
     parse_instant,
 )
-from stream_app.errors import RecordError
+from stream_app.errors import RecordError, StoreUptimeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
 
     from producers.csv_replay.line_file import Chunk
     from producers.csv_replay.open_file import Table
 
 SCHEMA: Final = pl.Schema({"store": pl.UInt32, "instant": pl.Int64, "active": pl.Boolean})
 """Columns of a frame of polls (13 bytes each): store number, µs since the epoch, status."""
+
+PARSERS: Final = 2
+"""Chunks of a file that are parsed at the same time: polars parses each in one thread."""
 
 # the notations that the arithmetic below reads; others of ISO 8601 go through the exact parser
 _PLAIN_TIME: Final = (
@@ -52,7 +59,7 @@ _PLAIN_QUOTES: Final = r'^(?:[^",\r]*|"[^",\r]*")(?:,(?:[^",\r]*|"[^",\r]*"))*$'
 
 
 class StoreNumbers:
-    """Numbers for the stores of a replay, so that a poll takes few bytes.
+    """Numbers for the stores of a replay, so that a poll takes few bytes; for several threads.
 
     Attributes:
         ids: the canonical id of each number.
@@ -60,6 +67,7 @@ class StoreNumbers:
 
     def __init__(self) -> None:
         self.ids: list[str] = []
+        self._lock = threading.RLock()
         self._of_id: dict[str, int] = {}
         self._of_text = pl.DataFrame(schema={"text": pl.String, "number": pl.UInt32})
 
@@ -70,9 +78,10 @@ class StoreNumbers:
             RecordError: not a UUID.
         """
         store_id = parse_uuid(text)
-        number = self._of_id.setdefault(store_id, len(self.ids))
-        if number == len(self.ids):
-            self.ids.append(store_id)
+        with self._lock:
+            number = self._of_id.setdefault(store_id, len(self.ids))
+            if number == len(self.ids):
+                self.ids.append(store_id)
         return number
 
     def numbers(self, texts: pl.Series) -> pl.Series:
@@ -87,9 +96,13 @@ class StoreNumbers:
                 new[text] = self.number(text)
         if not new:
             return numbers
-        more = {"text": list(new), "number": list(new.values())}
-        self._of_text = self._of_text.vstack(pl.DataFrame(more, schema=self._of_text.schema))
-        return self._look_up(texts)
+        more = pl.DataFrame(
+            {"text": list(new), "number": list(new.values())}, schema=self._of_text.schema
+        )
+        with self._lock:
+            # another thread may have added the same text: a second row of it would double polls
+            self._of_text = pl.concat([self._of_text, more]).unique("text", maintain_order=True)
+            return self._look_up(texts)
 
     def _look_up(self, texts: pl.Series) -> pl.Series:
         frame = texts.to_frame("text")
@@ -151,8 +164,21 @@ def read_polls(
     Raises:
         StoreUptimeError: the file cannot be read to its end.
     """
-    for chunk in table.chunks():
-        yield parse_poll_chunk(chunk, table, stores, latest(), earliest)
+    parsing: deque[Future[PollChunk]] = deque()
+    with ThreadPoolExecutor(PARSERS) as pool:
+        try:
+            for chunk in table.chunks():
+                parsing.append(
+                    pool.submit(parse_poll_chunk, chunk, table, stores, latest(), earliest)
+                )
+                # the table has the joined rows of its last chunk only, and a pipe may stay silent
+                alone = b'"' in chunk.data or table.file.may_wait()
+                while len(parsing) > (0 if alone else PARSERS):
+                    yield parsing.popleft().result()
+        except StoreUptimeError:
+            yield from (job.result() for job in parsing)
+            raise
+        yield from (job.result() for job in parsing)
 
 
 def parse_poll_chunk(

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
+import itertools
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import pytest
@@ -11,13 +19,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from producers.csv_replay import line_file as lines
+from producers.csv_replay import poll_rows
 from producers.csv_replay.header import columns_text
 from producers.csv_replay.open_file import Table
-from producers.csv_replay.poll_rows import StoreNumbers, parse_poll_line, read_polls
+from producers.csv_replay.poll_rows import (
+    PollChunk,
+    StoreNumbers,
+    parse_poll_chunk,
+    parse_poll_line,
+    read_polls,
+)
 from producers.csv_replay.quoted_lines import join_rows
 from producers.csv_replay.table import POLLS, RejectedRow
 from stream_app.domain.timestamps import parse_instant
-from stream_app.errors import RecordError
+from stream_app.errors import RecordError, StoreUptimeError
+
+if TYPE_CHECKING:
+    from producers.csv_replay.line_file import Chunk
 
 A = "0a0a0a0a-1111-4222-8333-444444444444"
 B = "ffffffff-1111-4222-8333-444444444444"
@@ -27,11 +45,11 @@ Poll = tuple[str, int, bool]
 
 
 def read_fast(path: Path, chunk_bytes: int = 2 << 20) -> tuple[list[Poll], list[RejectedRow]]:
-    table = Table(path, POLLS)
     stores = StoreNumbers()
     polls: list[Poll] = []
     rejected: list[RejectedRow] = []
     with patch.object(lines, "CHUNK_BYTES", chunk_bytes):
+        table = Table(path, POLLS)
         for chunk in read_polls(table, stores, lambda: LATEST):
             polls += [(stores.ids[number], at, up) for number, at, up in chunk.accepted.iter_rows()]
             rejected += chunk.rejected
@@ -366,3 +384,91 @@ def test_an_overlong_row_is_rejected_and_the_next_ones_keep_their_lines(tmp_path
             (6, "1 columns where the header has 3"),
         ]
         assert all(len(row.original) <= lines.MAX_LINE_BYTES for row in rejected)
+
+
+def rows_of(stores: list[str], rows: int) -> str:
+    return "".join(
+        f"{stores[row % len(stores)]},active,2023-01-01 00:00:{row:02}.000000 UTC\n"
+        for row in range(rows)
+    )
+
+
+def test_two_chunks_are_parsed_at_the_same_time_and_come_in_their_order(tmp_path: Path) -> None:
+    path = tmp_path / "polls.csv"
+    path.write_text("store_id,status,timestamp_utc\n" + rows_of([A], 60))
+    # each of the first two calls waits until the other one runs
+    together = threading.Barrier(2, timeout=60)
+    calls = itertools.count()
+
+    def parse(chunk: Chunk, *arguments: Any) -> PollChunk:
+        if next(calls) < 2:
+            together.wait()
+        return parse_poll_chunk(chunk, *arguments)
+
+    with patch.object(poll_rows, "parse_poll_chunk", parse):
+        polls, rejected = read_fast(path, 1000)
+    assert polls == read_exactly(path)[0]
+    assert rejected == []
+
+
+def test_a_store_that_two_threads_see_first_has_one_number(tmp_path: Path) -> None:
+    path = tmp_path / "polls.csv"
+    path.write_text("store_id,status,timestamp_utc\n" + rows_of([A, B], 40))
+    # both threads have found that a store is unknown before either gives it a number
+    together = threading.Barrier(2, timeout=60)
+    calls = itertools.count()
+
+    class Numbers(StoreNumbers):
+        def number(self, text: str) -> int:
+            if next(calls) < 2:
+                together.wait()
+            return super().number(text)
+
+    with patch.object(sys.modules[__name__], "StoreNumbers", Numbers):
+        polls, _ = read_fast(path, 1500)
+    assert polls == read_exactly(path)[0]
+
+
+def test_the_chunks_before_a_damage_are_yielded_before_its_error(tmp_path: Path) -> None:
+    path = tmp_path / "polls.csv.gz"
+    random = Random(1)
+    content = "store_id,status,timestamp_utc\n" + "".join(
+        f"{A},active,2023-01-01 00:00:00.{random.randrange(10**6):06} UTC\n" for _ in range(20_000)
+    )
+    path.write_bytes(gzip.compress(content.encode())[:-8])
+    accepted: list[int] = []
+
+    def read() -> None:
+        table = Table(path, POLLS)
+        chunks = read_polls(table, StoreNumbers(), lambda: LATEST)
+        accepted.extend(chunk.accepted.height for chunk in chunks)
+
+    with patch.object(lines, "CHUNK_BYTES", 50_000), pytest.raises(StoreUptimeError, match="gzip"):
+        read()
+    # the chunk in which the damage is has no rows
+    assert 19_000 < sum(accepted) < 20_000
+
+
+def test_a_chunk_of_a_pipe_does_not_wait_for_the_next_one(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    header, rows = "store_id,status,timestamp_utc\n", rows_of([A], 20)
+    first_seen = threading.Event()
+
+    def write() -> None:
+        with path.open("w") as pipe:
+            pipe.write(header + rows)
+            pipe.flush()
+            # the writer stays silent until the first chunk has come
+            assert first_seen.wait(60)
+
+    with ThreadPoolExecutor(1) as pool, patch.object(lines, "CHUNK_BYTES", 200):
+        writing = pool.submit(write)
+        table = Table(path, POLLS)
+        chunks = read_polls(table, StoreNumbers(), lambda: LATEST)
+        accepted = next(chunks).accepted.height
+        first_seen.set()
+        accepted += sum(chunk.accepted.height for chunk in chunks)
+        writing.result()
+        table.close()
+    assert accepted == 20

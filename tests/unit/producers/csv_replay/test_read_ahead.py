@@ -38,11 +38,13 @@ async def test_a_file_is_read_before_it_is_asked_for() -> None:
         assert await chunks_of(ahead, 0) == [1, 2]
 
 
-async def settle() -> None:
-    """Let the thread read as much as it may."""
-    for _ in range(100):
-        await asyncio.sleep(0)
+async def chunks_read(read: list[int], count: int) -> int:
+    """Wait until so many chunks are read, however busy the machine is; return how many it are."""
+    while len(read) < count:  # noqa: ASYNC110  a thread reads them
+        await asyncio.sleep(0.001)
+    # one chunk too many would come now
     await asyncio.sleep(0.05)
+    return len(read)
 
 
 def counted(read: list[int]) -> Iterator[int]:
@@ -55,15 +57,12 @@ def counted(read: list[int]) -> Iterator[int]:
 async def test_no_more_is_read_ahead_than_the_limit_allows(limit: int, most: int) -> None:
     read: list[int] = []
     async with ReadAhead([counted(read), counted(read)], lambda _: 5, limit) as ahead:
-        await settle()
-        assert len(read) == most
+        assert await chunks_read(read, most) == most
         stream = ahead.chunks(0)
         assert await anext(stream) == 0
-        await settle()
-        assert len(read) == most + 1
+        assert await chunks_read(read, most + 1) == most + 1
         assert [chunk async for chunk in stream] == list(range(1, 20))
-        await settle()
-        assert len(read) == 20 + most
+        assert await chunks_read(read, 20 + most) == 20 + most
         assert await chunks_of(ahead, 1) == list(range(20))
 
 
