@@ -5,9 +5,13 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import select
+import stat
+import threading
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from producers.csv_replay.file_format import HEAD_BYTES, printed, why_no_csv
 from stream_app.errors import StoreUptimeError
@@ -28,6 +32,9 @@ MAX_LINE_BYTES: Final = 64 << 10
 MAX_CHUNK_LINES: Final = 64 << 10
 """Most lines of one chunk: even a short line costs its reader memory."""
 
+_STOP_CHECK_MS: Final = 100
+"""Milliseconds between two checks whether a read that waits for input is to stop."""
+
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
@@ -44,8 +51,47 @@ class Chunk:
     data: bytes
 
 
+class _WaitingReader(io.RawIOBase):
+    """Reads from a pipe or a terminal; a read that waits for input can be stopped.
+
+    A thread that waited in the system's own `read` or `open` could not be ended: a command would
+    not end at Ctrl-C before somebody writes into its pipe.
+    """
+
+    def __init__(self, path: Path, stop: threading.Event) -> None:
+        # a named pipe would wait here for its first writer
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._stop = stop
+        self._poll = select.poll()
+        self._poll.register(self._descriptor, select.POLLIN)
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._stop.is_set():
+            if self._poll.poll(_STOP_CHECK_MS):
+                with suppress(BlockingIOError):
+                    data = os.read(self._descriptor, len(buffer))
+                    buffer[: len(data)] = data
+                    return len(data)
+        raise OSError("the reading was stopped")
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
 class LineFile:
     """An open file that is read once from front to back, so that a pipe is possible.
+
+    Args:
+        path: the file.
+        stop: ends a read that waits for input, with an error.
 
     Attributes:
         name: the path of the file on one line.
@@ -55,12 +101,16 @@ class LineFile:
         StoreUptimeError: the file is missing, unreadable or surely no CSV, compressed or not.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, stop: threading.Event | None = None) -> None:
         self.path = path
         self.name = printed(path)
         self._position = 0
         try:
-            self._raw = path.open("rb")
+            self._raw = (
+                path.open("rb")
+                if stat.S_ISREG(path.stat().st_mode)
+                else io.BufferedReader(_WaitingReader(path, stop or threading.Event()))
+            )
             self.size = os.fstat(self._raw.fileno()).st_size
             head = self._raw.peek(HEAD_BYTES)[:HEAD_BYTES]
         except OSError as error:

@@ -15,6 +15,7 @@ from producers.csv_replay.table import RejectedRow
 from stream_app.errors import StoreUptimeError
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 class Table:
     """An open CSV file of one kind, its header read.
 
+    Args:
+        path: the file.
+        kind: the kind of its rows.
+        stop: ends a read that waits for input, with an error.
+
     Attributes:
         name: the path of the file on one line.
         columns: the positions of the values; None for a file without any line.
@@ -32,9 +38,9 @@ class Table:
         StoreUptimeError: the file is unreadable, or its header lacks a column.
     """
 
-    def __init__(self, path: Path, kind: Kind) -> None:
+    def __init__(self, path: Path, kind: Kind, stop: threading.Event | None = None) -> None:
         self.kind = kind
-        self.file = LineFile(path)
+        self.file = LineFile(path, stop)
         self.name = self.file.name
         self.columns: Columns | None = None
         self._chunks = self.file.chunks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from producers.csv_replay.progress_view import View
-    from producers.csv_replay.table import RejectedRow
+    from producers.csv_replay.table import Kind, RejectedRow
     from stream_app.settings import Settings
 
 Chunk = TypeVar("Chunk", PollChunk, StoreRowsChunk)
@@ -128,26 +129,44 @@ async def replay_files(
             view.print_line(note)
         for kind in files.missing():
             _report_missing(kind, settings, view, summary)
-        hours, zones, polls = (
-            [stack.enter_context(closing(Table(path, kind))) for path in paths]
+        stop = threading.Event()
+        hours, zones, polls = [
+            [stack.enter_context(closing(await _open(path, kind, stop))) for path in paths]
             for kind, paths in ((HOURS, files.hours), (ZONES, files.zones), (POLLS, files.status))
-        )
+        ]
         rejected_rows = stack.enter_context(RejectedRows(rejects, view.print_line))
         source = _Input(hours, zones, polls, settings, clock)
         try:
             async with source.store_chunks, source.poll_chunks:
-                settings = resolve_bootstrap(settings)
-                await ensure_topics(settings, Process.REPLAY)
-                async with RecordSink(settings) as sink:
-                    summary.topics = sink.counts
-                    run = _Run(settings, view, summary, rejected_rows, sink)
-                    await run.send_store_rows(source)
-                    await run.send_polls(source, speed)
+                try:
+                    settings = resolve_bootstrap(settings)
+                    await ensure_topics(settings, Process.REPLAY)
+                    async with RecordSink(settings) as sink:
+                        summary.topics = sink.counts
+                        run = _Run(settings, view, summary, rejected_rows, sink)
+                        await run.send_store_rows(source)
+                        await run.send_polls(source, speed)
+                finally:
+                    # the threads that read are waited for next
+                    stop.set()
         except asyncio.CancelledError:
             summary.interrupted = True
             raise
         finally:
             summary.seconds = loop.time() - started
+
+
+async def _open(path: Path, kind: Kind, stop: threading.Event) -> Table:
+    """Open a file in a thread, because a pipe may stay silent before its header."""
+    opening = asyncio.ensure_future(asyncio.to_thread(Table, path, kind, stop))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            opening.result().close()
+        raise
 
 
 def _report_missing(kind: str, settings: Settings, view: View, summary: Summary) -> None:
@@ -188,20 +207,15 @@ class _Input:
                 *(read_timezones(table, self.store_rows) for table in zones),
             ],
             lambda chunk: _bytes_of(chunk.rejected),
-            _limit(self.store_tables),
+            MAX_BYTES_AHEAD,
         )
         self.poll_tables = polls
         self.stores = StoreNumbers()
         self.poll_chunks = ReadAhead(
             [read_polls(table, self.stores, latest, settings.earliest_poll) for table in polls],
             lambda chunk: int(chunk.accepted.estimated_size()) + _bytes_of(chunk.rejected),
-            _limit(polls),
+            MAX_BYTES_AHEAD,
         )
-
-
-def _limit(tables: Sequence[Table]) -> int:
-    # a thread that waits for input from a pipe would delay the error about a lost broker
-    return 0 if any(table.file.may_wait() for table in tables) else MAX_BYTES_AHEAD
 
 
 def _bytes_of(rows: Sequence[RejectedRow]) -> int:

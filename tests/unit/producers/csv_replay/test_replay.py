@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -116,6 +117,45 @@ async def test_a_pipe_into_which_nobody_writes_holds_up_no_error(
                 await replay(ReplayFiles([path]))
     finally:
         os.close(writer)
+
+
+@pytest.mark.parametrize("content", [None, "", "store_id,status,timestamp_utc\n"])
+async def test_a_replay_of_a_silent_pipe_can_be_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    waiting = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    poll = select.poll
+
+    class Poll:
+        """Says when a read waits for the writer."""
+
+        def __init__(self) -> None:
+            self._poll = poll()
+            self.register = self._poll.register
+
+        def poll(self, milliseconds: int) -> list[tuple[int, int]]:
+            ready: list[tuple[int, int]] = self._poll.poll(milliseconds)
+            if not ready:
+                loop.call_soon_threadsafe(waiting.set)
+            return ready
+
+    monkeypatch.setattr(select, "poll", Poll)
+    path = tmp_path / "polls.csv"
+    os.mkfifo(path)
+    # None: nobody has opened it for writing
+    writer = None if content is None else os.open(path, os.O_RDWR)
+    if writer is not None and content:
+        os.write(writer, content.encode())
+    try:
+        replaying = asyncio.create_task(replay(ReplayFiles([path])))
+        await waiting.wait()
+        replaying.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await replaying
+    finally:
+        if writer is not None:
+            os.close(writer)
 
 
 async def test_rejected_rows_count_as_the_memory_that_they_take(
