@@ -17,6 +17,11 @@ PACKED_SCHEMA: Final = pl.Schema({"store": pl.UInt32, "poll": pl.Int64})
 """Columns of a frame of packed polls (12 bytes each): store number, `instant << 1 | active`."""
 
 
+PARTS: Final = 4
+"""Parts of the stores that are joined one after the other: that takes less memory than all at once.
+A part is sent while the next one is joined."""
+
+
 class EncodedBatch(NamedTuple):
     """A record of `store-status` with polls of one store, at most MAX_POLLS_PER_RECORD."""
 
@@ -43,6 +48,16 @@ def join_polls(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     repeated = _is_repeated(pl.col("poll"))
     # usually no poll is repeated, and a filter would copy all of them
     return polls.filter(~repeated) if polls.select(repeated.any()).item() else polls
+
+
+def join_part(frames: Sequence[pl.DataFrame], part: int) -> pl.DataFrame:
+    """Do what `join_polls` does, for one of PARTS parts that have no store in common.
+
+    Args:
+        frames: frames of PACKED_SCHEMA.
+        part: the number of the part, from 0.
+    """
+    return join_polls([frame.filter(pl.col("store") % PARTS == part) for frame in frames])
 
 
 def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[EncodedBatch]:

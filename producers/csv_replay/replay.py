@@ -6,11 +6,19 @@ import asyncio
 import threading
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from producers.csv_replay.file_format import printed, same_file
 from producers.csv_replay.open_file import Table
-from producers.csv_replay.poll_batches import batches, due_count, join_polls, pack
+from producers.csv_replay.poll_batches import (
+    PARTS,
+    batches,
+    due_count,
+    join_part,
+    join_polls,
+    pack,
+)
 from producers.csv_replay.poll_rows import PollChunk, StoreNumbers, read_polls
 from producers.csv_replay.read_ahead import ReadAhead
 from producers.csv_replay.rejected_rows import RejectedRows
@@ -287,31 +295,59 @@ class _Run:
                         "or leave --speed out"
                     )
                 if not speed and polls_in_window >= WINDOW_POLLS:
-                    await self._send_grouped(await self._join(window, old_polls), stores)
+                    await self._send_grouped(window, old_polls, stores)
                     window.clear()
                     polls_in_window = 0
-        polls = await self._join(window, old_polls)
-        window.clear()
         if speed:
+            polls = await self._join(join_polls, window, old_polls)
+            self._count_duplicates(window, polls.height)
+            window.clear()
             await self._send_paced(polls, stores, speed)
         else:
-            await self._send_grouped(polls, stores)
+            await self._send_grouped(window, old_polls, stores)
         for warning in old_poll_warnings(old_polls.counts(stores.ids), self.settings.retention):
             self.view.print_line(warning)
 
-    async def _join(self, window: Sequence[pl.DataFrame], old_polls: OldPolls) -> pl.DataFrame:
-        polls = await asyncio.to_thread(join_polls, window)
+    async def _join(
+        self,
+        join: Callable[[Sequence[pl.DataFrame]], pl.DataFrame],
+        window: Sequence[pl.DataFrame],
+        old_polls: OldPolls,
+    ) -> pl.DataFrame:
+        polls = await asyncio.to_thread(join, window)
         await asyncio.to_thread(old_polls.add, polls)
-        repeated = sum(frame.height for frame in window) - polls.height
-        self.summary.kinds[POLLS.name].duplicates += repeated
         return polls
 
-    async def _send_grouped(self, polls: pl.DataFrame, stores: StoreNumbers) -> None:
-        if polls.is_empty():
+    def _count_duplicates(self, window: Sequence[pl.DataFrame], polls: int) -> None:
+        rows = sum(frame.height for frame in window)
+        self.summary.kinds[POLLS.name].duplicates += rows - polls
+
+    async def _send_grouped(
+        self, window: Sequence[pl.DataFrame], old_polls: OldPolls, stores: StoreNumbers
+    ) -> None:
+        """Send the polls of a window by store: a part is sent while the next one is joined."""
+        rows = sum(frame.height for frame in window)
+        if not rows:
             return
-        self.view.start(f"sending {polls.height:,} polls", polls.height)
-        await self._send_batches(polls, stores, 0)
-        await self.sink.drain()
+
+        def join(part: int) -> asyncio.Task[pl.DataFrame]:
+            return asyncio.create_task(self._join(partial(join_part, part=part), window, old_polls))
+
+        self.view.start(f"sending {rows:,} polls", rows)
+        sent = 0
+        joining = join(0)
+        try:
+            for next_part in range(1, PARTS + 1):
+                polls = await joining
+                if next_part < PARTS:
+                    joining = join(next_part)
+                await self._send_batches(polls, stores, sent)
+                sent += polls.height
+            await self.sink.drain()
+        finally:
+            joining.cancel()
+        self._count_duplicates(window, sent)
+        self.view.advance(rows)
 
     async def _send_batches(self, polls: pl.DataFrame, stores: StoreNumbers, sent: int) -> None:
         shown = sent

@@ -6,7 +6,14 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.csv_replay.poll_batches import batches, due_count, join_polls, pack
+from producers.csv_replay.poll_batches import (
+    PARTS,
+    batches,
+    due_count,
+    join_part,
+    join_polls,
+    pack,
+)
 from producers.csv_replay.poll_rows import SCHEMA
 from stream_app.contracts.polls import MAX_POLLS_PER_RECORD, decode_poll_batch
 from stream_app.domain.timestamps import LATEST, SECOND
@@ -47,6 +54,21 @@ def test_batches_are_the_different_polls_of_one_store_each_by_time(frames: list[
     instants = {(store, at) for store, at, _ in expected}
     in_doubt = {(s, at) for s, at in instants if {(s, at, False), (s, at, True)} <= expected}
     assert len(made) == len({store for store, _ in instants}) + len({s for s, _ in in_doubt})
+
+
+@given(
+    frames=st.lists(
+        st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3), st.booleans())), max_size=4
+    )
+)
+def test_the_parts_have_the_polls_of_the_whole_and_no_store_in_common(
+    frames: list[list[Row]],
+) -> None:
+    packed = [frame(rows) for rows in frames]
+    parts = [join_part(packed, part) for part in range(PARTS)]
+    assert pl.concat(parts).sort("store", "poll").equals(join_polls(packed).sort("store", "poll"))
+    stores = [store for part in parts for store in part["store"].unique().to_list()]
+    assert len(stores) == len(set(stores))
 
 
 def test_a_batch_holds_as_many_polls_as_a_record_may() -> None:
