@@ -17,9 +17,9 @@ PACKED_SCHEMA: Final = pl.Schema({"store": pl.UInt32, "poll": pl.Int64})
 """Columns of a frame of packed polls (12 bytes each): store number, `instant << 1 | active`."""
 
 
-PARTS: Final = 4
-"""Parts of the stores that are joined one after the other: that takes less memory than all at once.
-A part is sent while the next one is joined."""
+PART_POLLS: Final = 500_000
+"""Polls of one part of a window: parts take less memory than the whole, and one is sent while the
+next one is joined."""
 
 
 class EncodedBatch(NamedTuple):
@@ -50,14 +50,22 @@ def join_polls(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return polls.filter(~repeated) if polls.select(repeated.any()).item() else polls
 
 
-def join_part(frames: Sequence[pl.DataFrame], part: int) -> pl.DataFrame:
-    """Do what `join_polls` does, for one of PARTS parts that have no store in common.
+def part_count(frames: Sequence[pl.DataFrame]) -> int:
+    """Return the number of parts in which frames are joined."""
+    return max(1, -(-sum(frame.height for frame in frames) // PART_POLLS))
+
+
+def join_part(frames: Sequence[pl.DataFrame], part: int, parts: int) -> pl.DataFrame:
+    """Do what `join_polls` does, for one of several parts that have no store in common.
 
     Args:
         frames: frames of PACKED_SCHEMA.
         part: the number of the part, from 0.
+        parts: how many parts there are.
     """
-    return join_polls([frame.filter(pl.col("store") % PARTS == part) for frame in frames])
+    if parts == 1:
+        return join_polls(frames)
+    return join_polls([frame.filter(pl.col("store") % parts == part) for frame in frames])
 
 
 def batches(polls: pl.DataFrame, store_ids: Sequence[str]) -> Iterator[EncodedBatch]:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from producers.csv_replay.file_format import printed, same_file
 from producers.csv_replay.open_file import Table
 from producers.csv_replay.poll_batches import (
-    PARTS,
     batches,
     due_count,
     join_part,
     join_polls,
     pack,
+    part_count,
 )
 from producers.csv_replay.poll_rows import PollChunk, StoreNumbers, read_polls
 from producers.csv_replay.read_ahead import ReadAhead
@@ -331,15 +331,18 @@ class _Run:
             return
 
         def join(part: int) -> asyncio.Task[pl.DataFrame]:
-            return asyncio.create_task(self._join(partial(join_part, part=part), window, old_polls))
+            return asyncio.create_task(
+                self._join(partial(join_part, part=part, parts=parts), window, old_polls)
+            )
 
+        parts = part_count(window)
         self.view.start(f"sending {rows:,} polls", rows)
         sent = 0
         joining = join(0)
         try:
-            for next_part in range(1, PARTS + 1):
+            for next_part in range(1, parts + 1):
                 polls = await joining
-                if next_part < PARTS:
+                if next_part < parts:
                     joining = join(next_part)
                 await self._send_batches(polls, stores, sent)
                 sent += polls.height

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producers.csv_replay.poll_batches import (
-    PARTS,
+    PART_POLLS,
     batches,
     due_count,
     join_part,
     join_polls,
     pack,
+    part_count,
 )
 from producers.csv_replay.poll_rows import SCHEMA
 from stream_app.contracts.polls import MAX_POLLS_PER_RECORD, decode_poll_batch
@@ -59,16 +60,26 @@ def test_batches_are_the_different_polls_of_one_store_each_by_time(frames: list[
 @given(
     frames=st.lists(
         st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3), st.booleans())), max_size=4
-    )
+    ),
+    parts=st.integers(1, 5),
 )
 def test_the_parts_have_the_polls_of_the_whole_and_no_store_in_common(
-    frames: list[list[Row]],
+    frames: list[list[Row]], parts: int
 ) -> None:
     packed = [frame(rows) for rows in frames]
-    parts = [join_part(packed, part) for part in range(PARTS)]
-    assert pl.concat(parts).sort("store", "poll").equals(join_polls(packed).sort("store", "poll"))
-    stores = [store for part in parts for store in part["store"].unique().to_list()]
+    joined = [join_part(packed, part, parts) for part in range(parts)]
+    assert pl.concat(joined).sort("store", "poll").equals(join_polls(packed).sort("store", "poll"))
+    stores = [store for part in joined for store in part["store"].unique().to_list()]
     assert len(stores) == len(set(stores))
+
+
+def test_polls_are_joined_at_once_unless_they_are_many() -> None:
+    few = frame([(0, 1, True)])
+    many = few.sample(PART_POLLS, with_replacement=True)
+    assert part_count([]) == 1
+    assert part_count([few]) == 1
+    assert part_count([many]) == 1
+    assert part_count([many, few]) == 2
 
 
 def test_a_batch_holds_as_many_polls_as_a_record_may() -> None:

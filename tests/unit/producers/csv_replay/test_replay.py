@@ -12,7 +12,7 @@ import pytest
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from producers import record_sink as sink_module
-from producers.csv_replay import line_file
+from producers.csv_replay import line_file, poll_batches
 from producers.csv_replay import replay as replay_module
 from producers.csv_replay.poll_rows import read_polls
 from producers.csv_replay.progress_view import PlainView
@@ -93,6 +93,25 @@ async def test_a_replay_costs_few_records_bytes_and_batches(
         batches = [batch for batch in double.batches if batch.topic == spec.name]
         assert sum(len(batch.records) for batch in batches) == len(STORES)
         assert len(batches) == SETTINGS.partitions
+
+
+async def test_a_replay_in_parts_sends_the_records_of_one_that_is_joined_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ensure_topics(*_: object) -> None:
+        pass
+
+    async def records() -> list[tuple[str, bytes, bytes]]:
+        double = AcknowledgingProducer()
+        monkeypatch.setattr(sink_module, "producer", lambda *_args, **_kwargs: double)
+        summary = await replay(write_files(tmp_path))
+        assert summary.sent("polls").acknowledged_rows == POLLS * len(STORES)
+        return sorted(double.sent)
+
+    monkeypatch.setattr(replay_module, "ensure_topics", ensure_topics)
+    at_once = await records()
+    monkeypatch.setattr(poll_batches, "PART_POLLS", POLLS * len(STORES) // 3)
+    assert await records() == at_once
 
 
 async def lost_broker(*_: object) -> None:
