@@ -50,9 +50,9 @@ def join_polls(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return polls.filter(~repeated) if polls.select(repeated.any()).item() else polls
 
 
-def part_count(frames: Sequence[pl.DataFrame]) -> int:
-    """Return the number of parts in which frames are joined."""
-    return max(1, -(-sum(frame.height for frame in frames) // PART_POLLS))
+def part_count(polls: int) -> int:
+    """Return the number of parts in which so many polls are joined."""
+    return max(1, -(-polls // PART_POLLS))
 
 
 def join_part(frames: Sequence[pl.DataFrame], part: int, parts: int) -> pl.DataFrame:

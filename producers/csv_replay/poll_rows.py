@@ -89,19 +89,18 @@ class StoreNumbers:
         numbers = self._look_up(texts)
         if not numbers.has_nulls():
             return numbers
-        unknown = texts.filter(numbers.is_null()).unique().drop_nulls()
-        new: dict[str, int] = {}
-        for text in unknown.to_list():
-            with suppress(RecordError):
-                new[text] = self.number(text)
-        if not new:
-            return numbers
-        more = pl.DataFrame(
-            {"text": list(new), "number": list(new.values())}, schema=self._of_text.schema
-        )
         with self._lock:
-            # another thread may have added the same text: a second row of it would double polls
-            self._of_text = pl.concat([self._of_text, more]).unique("text", maintain_order=True)
+            # another thread may have added them meanwhile
+            numbers = self._look_up(texts)
+            unknown = texts.filter(numbers.is_null()).unique().drop_nulls()
+            new: dict[str, int] = {}
+            for text in unknown.to_list():
+                with suppress(RecordError):
+                    new[text] = self.number(text)
+            if not new:
+                return numbers
+            more = {"text": list(new), "number": list(new.values())}
+            self._of_text = self._of_text.vstack(pl.DataFrame(more, schema=self._of_text.schema))
             return self._look_up(texts)
 
     def _look_up(self, texts: pl.Series) -> pl.Series:

@@ -300,7 +300,7 @@ class _Run:
                     polls_in_window = 0
         if speed:
             polls = await self._join(join_polls, window, old_polls)
-            self._count_duplicates(window, polls.height)
+            self.summary.kinds[POLLS.name].duplicates += polls_in_window - polls.height
             window.clear()
             await self._send_paced(polls, stores, speed)
         else:
@@ -318,10 +318,6 @@ class _Run:
         await asyncio.to_thread(old_polls.add, polls)
         return polls
 
-    def _count_duplicates(self, window: Sequence[pl.DataFrame], polls: int) -> None:
-        rows = sum(frame.height for frame in window)
-        self.summary.kinds[POLLS.name].duplicates += rows - polls
-
     async def _send_grouped(
         self, window: Sequence[pl.DataFrame], old_polls: OldPolls, stores: StoreNumbers
     ) -> None:
@@ -335,7 +331,7 @@ class _Run:
                 self._join(partial(join_part, part=part, parts=parts), window, old_polls)
             )
 
-        parts = part_count(window)
+        parts = part_count(rows)
         self.view.start(f"sending {rows:,} polls", rows)
         sent = 0
         joining = join(0)
@@ -349,7 +345,7 @@ class _Run:
             await self.sink.drain()
         finally:
             joining.cancel()
-        self._count_duplicates(window, sent)
+        self.summary.kinds[POLLS.name].duplicates += rows - sent
         self.view.advance(rows)
 
     async def _send_batches(self, polls: pl.DataFrame, stores: StoreNumbers, sent: int) -> None:
